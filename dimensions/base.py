@@ -1,0 +1,161 @@
+"""What a dimension and a backbone are.
+
+A dimension names the frames it needs as *items* (tuples of frame indices) for its backbones, and
+turns the features that come back into scores. A backbone turns items into features. Neither knows
+where frames come from; the evaluation decodes each frame once, computes each item once, and hands
+every dimension its features.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vbench_long.errors import UsageError
+from vbench_long.registry import Registry
+from vbench_long.video import Clip, Frame
+
+Item = tuple[int, ...]
+"""Indices, in the video, of the frames one feature is computed from: (i,), (i, j), ..."""
+
+Feature = NDArray[np.floating]
+"""What a backbone makes of one item: a small float array (a vector, or a few scalars)."""
+
+Items = Mapping[str, Sequence[Item]]
+"""Per role ("frame", "pair", ...) the items wanted."""
+
+Features = Mapping[str, Sequence[Feature]]
+"""Per role the features, in the order of the items."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What a dimension may know of a video besides features.
+
+    Attributes:
+        width: pixels, as displayed (rotation applied).
+        height: pixels, as displayed.
+        fps: average frame rate, rational.
+        prompt: the text the video was made from.
+        auxiliary: the suite's auxiliary information for the prompt (object, colour, ...).
+    """
+
+    width: int
+    height: int
+    fps: Fraction
+    prompt: str = ""
+    auxiliary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipScore:
+    """The score of one clip.
+
+    Attributes:
+        value: raw score, or None where the dimension is not defined for this clip.
+        parts: named numbers that explain the value (in-clip score, counts, ...); they are stored.
+        reason: why there is no value.
+    """
+
+    value: float | None
+    parts: Mapping[str, float | int | bool | None] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Dimension(ABC):
+    """One measure. Subclasses are small: which items, and how features become a score.
+
+    Class attributes:
+        name: the official name, with underscores.
+        bounds: legal range of a score (lowest, highest); outside it the record is an error.
+        backbones: per backend, the backbone that plays each role. A backend that is absent
+            has no honest version of this dimension.
+        revision: raised when the arithmetic changes a score.
+    """
+
+    name: ClassVar[str]
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    backbones: ClassVar[Mapping[str, Mapping[str, str]]]
+    revision: ClassVar[int] = 1
+
+    def __init__(self, backend: str) -> None:
+        if backend not in self.backbones:
+            have = " or ".join(f"--backend {name}" for name in self.backbones)
+            raise UsageError(
+                f"{self.name} has no '{backend}' version",
+                "",
+                f"use {have}" if have else "it needs weights this release cannot load yet",
+            )
+        self.backend = backend
+
+    @abstractmethod
+    def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """The items needed to score `clip`, indices counted in the video."""
+
+    @abstractmethod
+    def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
+        """Score one clip from the features of its items. Pure."""
+
+    def scene_items(self, clips: Sequence[Clip]) -> Items:
+        """Items that compare the clips of one scene with each other (the fast branch)."""
+        return {}
+
+    def score_scene(self, scores: Sequence[ClipScore], features: Features) -> list[ClipScore]:
+        """Final scores of a scene's clips, once the features of `scene_items` are known. Pure."""
+        return list(scores)
+
+
+class Backbone(Protocol):
+    """A network or classical operator: frames in, features out.
+
+    Built once per process. How items are grouped into calls never changes a feature beyond
+    float noise.
+
+    Attributes:
+        batch: the most items one call may get.
+    """
+
+    batch: int
+
+    def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
+        """One feature per item.
+
+        Raises:
+            VideoError: these frames cannot be measured (too small, say); the fix is named.
+        """
+        ...
+
+
+_ROOM = "vbench_long.dimensions"
+
+DIMENSIONS: Registry[type[Dimension]] = Registry(
+    "dimension",
+    {
+        "subject_consistency": f"{_ROOM}.subject_consistency:SubjectConsistency",
+        "background_consistency": f"{_ROOM}.background_consistency:BackgroundConsistency",
+        "temporal_flickering": f"{_ROOM}.temporal_flickering:TemporalFlickering",
+        "motion_smoothness": f"{_ROOM}.motion_smoothness:MotionSmoothness",
+        "dynamic_degree": f"{_ROOM}.dynamic_degree:DynamicDegree",
+        "imaging_quality": f"{_ROOM}.imaging_quality:ImagingQuality",
+    },
+    group="vbench_long.dimensions",
+)
+
+BACKBONES: Registry[type[Backbone]] = Registry(
+    "backbone",
+    {
+        "pixel_difference": f"{_ROOM}.classical.pixels:PixelDifference",
+        "subject_descriptor": f"{_ROOM}.classical.descriptors:SubjectDescriptor",
+        "background_descriptor": f"{_ROOM}.classical.descriptors:BackgroundDescriptor",
+        "dis_flow": f"{_ROOM}.classical.flow:DisFlow",
+        "dis_interpolation": f"{_ROOM}.classical.flow:DisInterpolation",
+        "image_defects": f"{_ROOM}.classical.image_defects:ImageDefects",
+    },
+    group="vbench_long.backbones",
+)

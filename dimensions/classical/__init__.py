@@ -1,0 +1,1 @@
+"""Weight-free operators: the `classical` backend."""

@@ -1,0 +1,62 @@
+"""Package metadata. The top-level folders are installed inside ``vbench_long``, never beside it."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+ROOMS = ("dimensions", "generators", "leaderboard", "prompts")
+
+package_dir = {"vbench_long": "vbench_long"}
+packages = ["vbench_long", *(f"vbench_long.{name}" for name in find_packages("vbench_long"))]
+for room in ROOMS:
+    package_dir[f"vbench_long.{room}"] = room
+    packages += [
+        f"vbench_long.{room}",
+        *(f"vbench_long.{room}.{name}" for name in find_packages(room)),
+    ]
+
+setup(
+    name="vbench-long",
+    version="0.1.0",
+    description="Long-video generation benchmark: VBench-Long's sixteen dimensions, one decode, resumable",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=packages,
+    package_dir=package_dir,
+    package_data={
+        "vbench_long": ["py.typed"],
+        "vbench_long.dimensions": ["tables/*.csv"],
+        "vbench_long.leaderboard": ["*.json"],
+        "vbench_long.prompts": ["*.json"],
+    },
+    install_requires=[
+        "av>=14",
+        "filelock>=3.13",
+        "matplotlib>=3.9",
+        "numpy>=2",
+        "opencv-python-headless>=4.10",
+        "pandas>=2.2",
+        "scenedetect-headless>=0.7",
+        "scipy>=1.14",
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "dev": [
+            "build",
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "pandas-stubs",
+            "pytest>=8",
+            "ruff>=0.9",
+            "scipy-stubs",
+            "types-tqdm",
+        ],
+    },
+    entry_points={"console_scripts": ["vbench-long = vbench_long.cli:main"]},
+)

@@ -1,0 +1,267 @@
+"""A run on disk: `run.json`, written atomically, and `records.sqlite`, with one writer."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from vbench_long.errors import EnvironmentFault, RunError
+from vbench_long.records import Manifest, Record, Sample, Status, canonical_json
+
+SCHEMA = 1
+
+_TABLES = """
+CREATE TABLE samples(
+    position INTEGER NOT NULL, video TEXT PRIMARY KEY, prompt TEXT NOT NULL, "index" INTEGER NOT NULL,
+    path TEXT NOT NULL, seed INTEGER, dimensions TEXT NOT NULL, clip_seconds REAL NOT NULL,
+    auxiliary TEXT NOT NULL);
+CREATE TABLE records(
+    video TEXT NOT NULL REFERENCES samples(video), dimension TEXT NOT NULL, status TEXT NOT NULL,
+    value REAL, error TEXT NOT NULL, parts TEXT NOT NULL, seconds REAL NOT NULL,
+    sha256 TEXT NOT NULL, identity TEXT NOT NULL, environment TEXT NOT NULL,
+    PRIMARY KEY(video, dimension), CHECK((status = 'ok') = (value IS NOT NULL)));
+CREATE TABLE environments(id TEXT PRIMARY KEY, facts TEXT NOT NULL);
+"""
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text` so that a reader, or a crash, sees the old or the new, never half."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        if os.name == "posix":
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_faults(where: Path) -> Any:
+    """Turn what the disk and SQLite say into one clear error."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if "full" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
+            raise EnvironmentFault(
+                f"the run cannot be written ({error})", str(where), "free space or choose another"
+                " --output; what is stored stays valid and the same command goes on from there"
+            ) from error
+        raise RunError(
+            f"the run's records are damaged ({error})", str(where), "restore or delete the folder"
+        ) from error
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the run cannot be written ({error.strerror or error})",
+            str(error.filename or where),
+            "free space or choose another --output; what is stored stays valid and the same"
+            " command goes on from there",
+        ) from error
+
+
+class Store:
+    """The records of one run, open for writing by this process alone.
+
+    Every call is one transaction: after a crash a video's rows are there together or not at all.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create the run in `folder`.
+
+        Raises:
+            RunError: another process writes this run, or its files are damaged.
+            EnvironmentFault: the folder cannot be written.
+        """
+        self.folder = folder
+        with disk_faults(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(folder / ".lock")
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout as error:
+                raise RunError(
+                    "another process is writing this run", str(folder), "wait for it to end"
+                ) from error
+            self._db = _connect(folder / "records.sqlite")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+        self._lock.release()
+
+    def manifest(self) -> Manifest | None:
+        """The stored manifest, or None for a new run."""
+        return read_manifest(self.folder) if (self.folder / "run.json").exists() else None
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace `run.json`."""
+        text = json.dumps(
+            {"schema": SCHEMA, "protocol_id": manifest.protocol_id, **asdict(manifest)},
+            indent=1,
+            ensure_ascii=False,
+            allow_nan=False,
+        )
+        with disk_faults(self.folder):
+            write_atomically(self.folder / "run.json", text + "\n")
+
+    def put_samples(self, samples: Iterable[Sample]) -> None:
+        """Add or replace planned samples; their order is kept."""
+        rows = [
+            (
+                position, s.video, s.prompt, s.index, s.path, s.seed, canonical_json(s.dimensions),
+                s.clip_seconds, canonical_json(s.auxiliary),
+            )
+            for position, s in enumerate(samples)
+        ]  # fmt: skip
+        sql = f"INSERT OR REPLACE INTO samples VALUES ({','.join('?' * 9)})"
+        with disk_faults(self.folder), self._db:
+            self._db.executemany(sql, rows)
+
+    def put_environment(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Remember the machine and versions that records refer to."""
+        with disk_faults(self.folder), self._db:
+            self._db.execute(
+                "INSERT OR IGNORE INTO environments VALUES (?, ?)", (key, canonical_json(facts))
+            )
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Store the records of one video, replacing earlier ones."""
+        rows = [
+            (
+                r.video, r.dimension, r.status.value, r.value, r.error, canonical_json(r.parts),
+                r.seconds, r.sha256, r.identity, r.environment,
+            )
+            for r in records
+        ]  # fmt: skip
+        sql = f"INSERT OR REPLACE INTO records VALUES ({','.join('?' * 10)})"
+        with disk_faults(self.folder), self._db:
+            self._db.executemany(sql, rows)
+
+    def records(self) -> list[Record]:
+        """All stored records, by sample and dimension."""
+        with disk_faults(self.folder):
+            return _read_records(self._db)
+
+    def samples(self) -> list[Sample]:
+        """All planned samples, in their order."""
+        with disk_faults(self.folder):
+            return _read_samples(self._db)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stored run, read into memory.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what `run.json` says.
+        samples: planned samples in order.
+        records: what is stored, in the order of samples and dimensions.
+        environments: per key, the machine and versions.
+    """
+
+    folder: Path
+    manifest: Manifest
+    samples: tuple[Sample, ...]
+    records: tuple[Record, ...]
+    environments: Mapping[str, Mapping[str, Any]]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `run.json`.
+
+    Raises:
+        RunError: not a run folder, damaged, or written by a newer release.
+    """
+    path = folder / "run.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data.pop("schema") != SCHEMA:
+            raise RunError("the run was written by another release", str(path), "use that release")
+        said = data.pop("protocol_id")
+        manifest = Manifest(**{**data, "dimensions": tuple(data["dimensions"])})
+    except FileNotFoundError:
+        raise RunError(
+            "not a run folder: it has no run.json", str(folder), "give the --output of an evaluate"
+        ) from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunError(f"run.json is damaged ({error})", str(path), "restore it") from error
+    if manifest.protocol_id != said:
+        raise RunError("run.json was edited: its protocol does not match its id", str(path), "restore it")
+    return manifest
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run without locking it.
+
+    Raises:
+        RunError: no run there, or its files are damaged.
+    """
+    manifest = read_manifest(folder)
+    path = folder / "records.sqlite"
+    if not path.exists():
+        raise RunError("the run has no records.sqlite", str(folder), "evaluate again")
+    with disk_faults(path):
+        database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            environments = {
+                key: json.loads(facts)
+                for key, facts in database.execute("SELECT id, facts FROM environments")
+            }
+            return Run(
+                folder,
+                manifest,
+                tuple(_read_samples(database)),
+                tuple(_read_records(database)),
+                environments,
+            )
+        finally:
+            database.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA synchronous = FULL")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+    elif version != SCHEMA:
+        raise RunError("the records were written by another release", str(path), "use that release")
+    return database
+
+
+def _read_samples(database: sqlite3.Connection) -> list[Sample]:
+    columns = ",".join(f'"{f.name}"' for f in fields(Sample))
+    return [
+        Sample(
+            video=row[0], prompt=row[1], index=row[2], path=row[3], seed=row[4],
+            dimensions=tuple(json.loads(row[5])), clip_seconds=row[6], auxiliary=json.loads(row[7]),
+        )
+        for row in database.execute(f"SELECT {columns} FROM samples ORDER BY position")
+    ]  # fmt: skip
+
+
+def _read_records(database: sqlite3.Connection) -> list[Record]:
+    columns = ",".join(f"r.{f.name}" for f in fields(Record))
+    order = "FROM records r JOIN samples s USING (video) ORDER BY s.position, r.dimension"
+    return [
+        Record(*row[:2], Status(row[2]), *row[3:5], json.loads(row[5]), *row[6:])
+        for row in database.execute(f"SELECT {columns} {order}")
+    ]
