@@ -19,7 +19,7 @@ for room in ROOMS:
 setup(
     name="vbench-long",
     version="0.1.0",
-    description="Long-video generation benchmark: VBench-Long's sixteen dimensions, one decode, resumable",
+    description="How good are generated long videos: VBench-Long's measures in one decode",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

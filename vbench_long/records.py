@@ -120,3 +120,17 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """The first twelve hex digits of the sha256 of a JSON value."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]
+
+
+def describe_differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two JSON values differ, one "path: old -> new" per leaf."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            line
+            for key in sorted({*old, *new})
+            for line in describe_differences(
+                old.get(key), new.get(key), f"{path}.{key}" if path else str(key)
+            )
+        ]
+    same = canonical_json(old) == canonical_json(new)
+    return [] if same else [f"{path}: {old!r} -> {new!r}"]

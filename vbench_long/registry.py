@@ -16,6 +16,9 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """A table of ``name -> "module:attribute"``, read lazily.
 
+    Attributes:
+        built_in: names that come with this package.
+
     Args:
         kind: what the entries are, for messages ("dimension").
         targets: built-in entries; the order is the order of :meth:`names`.
@@ -25,6 +28,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, targets: dict[str, str], group: str) -> None:
         self.kind = kind
         self._targets = dict(targets)
+        self.built_in = tuple(targets)
         self._group = group
         self._third_parties_read = False
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,12 +17,14 @@ from filelock import FileLock, Timeout
 from vbench_long.errors import EnvironmentFault, RunError
 from vbench_long.records import Manifest, Record, Sample, Status, canonical_json
 
+LOG = logging.getLogger("vbench_long")
 SCHEMA = 1
 
 _TABLES = """
 CREATE TABLE samples(
-    position INTEGER NOT NULL, video TEXT PRIMARY KEY, prompt TEXT NOT NULL, "index" INTEGER NOT NULL,
-    path TEXT NOT NULL, seed INTEGER, dimensions TEXT NOT NULL, clip_seconds REAL NOT NULL,
+    position INTEGER NOT NULL, video TEXT PRIMARY KEY, prompt TEXT NOT NULL,
+    "index" INTEGER NOT NULL, path TEXT NOT NULL, seed INTEGER, dimensions TEXT NOT NULL,
+    clip_seconds REAL NOT NULL,
     auxiliary TEXT NOT NULL);
 CREATE TABLE records(
     video TEXT NOT NULL REFERENCES samples(video), dimension TEXT NOT NULL, status TEXT NOT NULL,
@@ -33,7 +36,7 @@ CREATE TABLE environments(id TEXT PRIMARY KEY, facts TEXT NOT NULL);
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` so that a reader, or a crash, sees the old or the new, never half."""
+    """Replace `path` by `text`: a reader, or a crash, finds the old or the new, never half."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
@@ -52,15 +55,17 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 @contextmanager
-def disk_faults(where: Path) -> Any:
+def disk_faults(where: Path) -> Iterator[None]:
     """Turn what the disk and SQLite say into one clear error."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         if "full" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
             raise EnvironmentFault(
-                f"the run cannot be written ({error})", str(where), "free space or choose another"
-                " --output; what is stored stays valid and the same command goes on from there"
+                f"the run cannot be written ({error})",
+                str(where),
+                "free space or choose another"
+                " --output; what is stored stays valid and the same command goes on from there",
             ) from error
         raise RunError(
             f"the run's records are damaged ({error})", str(where), "restore or delete the folder"
@@ -121,18 +126,37 @@ class Store:
         with disk_faults(self.folder):
             write_atomically(self.folder / "run.json", text + "\n")
 
-    def put_samples(self, samples: Iterable[Sample]) -> None:
-        """Add or replace planned samples; their order is kept."""
+    def put_samples(self, planned: Sequence[Sample]) -> None:
+        """Make `planned` the run's samples, and keep what earlier calls planned besides.
+
+        A stored sample of the same prompt and index under another file name is replaced, with its
+        records: a missing video that came, a duplicate that went. Dimensions add up.
+        """
+        names = {sample.video for sample in planned}
+        claimed = {(sample.prompt, sample.index) for sample in planned}
+        earlier = {sample.video: sample for sample in self.samples()}
+        others = [sample for video, sample in earlier.items() if video not in names]
+        gone = [sample for sample in others if (sample.prompt, sample.index) in claimed]
+        kept = [sample for sample in others if sample not in gone]
+        if kept:
+            LOG.warning("%d samples of earlier calls are not in this plan; they stay", len(kept))
+        merged = [
+            replace(s, dimensions=_union(earlier[s.video].dimensions, s.dimensions))
+            if s.video in earlier
+            else s
+            for s in planned
+        ]
         rows = [
             (
                 position, s.video, s.prompt, s.index, s.path, s.seed, canonical_json(s.dimensions),
                 s.clip_seconds, canonical_json(s.auxiliary),
             )
-            for position, s in enumerate(samples)
+            for position, s in enumerate([*merged, *kept])
         ]  # fmt: skip
-        sql = f"INSERT OR REPLACE INTO samples VALUES ({','.join('?' * 9)})"
         with disk_faults(self.folder), self._db:
-            self._db.executemany(sql, rows)
+            self._db.execute("DELETE FROM samples")
+            self._db.executemany(f"INSERT INTO samples VALUES ({','.join('?' * 9)})", rows)
+            self._db.executemany("DELETE FROM records WHERE video = ?", [(s.video,) for s in gone])
 
     def put_environment(self, key: str, facts: Mapping[str, Any]) -> None:
         """Remember the machine and versions that records refer to."""
@@ -204,7 +228,9 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(f"run.json is damaged ({error})", str(path), "restore it") from error
     if manifest.protocol_id != said:
-        raise RunError("run.json was edited: its protocol does not match its id", str(path), "restore it")
+        raise RunError(
+            "run.json was edited: its protocol does not match its id", str(path), "restore it"
+        )
     return manifest
 
 
@@ -234,6 +260,10 @@ def load_run(folder: Path) -> Run:
             )
         finally:
             database.close()
+
+
+def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -2,16 +2,30 @@
 
 from vbench_long.video.clips import Clip, Scene, clip_length, clip_rate, split
 from vbench_long.video.frame import Frame, Image
+from vbench_long.video.reader import (
+    VIDEO_SUFFIXES,
+    VideoInfo,
+    file_sha256,
+    is_image_folder,
+    probe,
+    read_frames,
+)
 from vbench_long.video.writer import Encoding, write_video
 
 __all__ = [
+    "VIDEO_SUFFIXES",
     "Clip",
     "Encoding",
     "Frame",
     "Image",
     "Scene",
+    "VideoInfo",
     "clip_length",
     "clip_rate",
+    "file_sha256",
+    "is_image_folder",
+    "probe",
+    "read_frames",
     "split",
     "write_video",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,11 @@ import numpy as np
 
 from vbench_long.errors import EnvironmentFault, VideoError
 from vbench_long.video.frame import Image
+
+_DISK_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+    errno.ENOENT, errno.ENOTDIR, errno.EIO,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ def write_video(
             os.fsync(file.fileno())
         partial.replace(path)
     except av.error.FFmpegError as error:
-        if error.errno in (28, 122, 30, 13):  # ENOSPC, EDQUOT, EROFS, EACCES
+        if error.errno in _DISK_ERRORS:
             raise EnvironmentFault(
                 "the video cannot be written", f"{path}: {error.strerror}", "free or choose a disk"
             ) from error

@@ -1,0 +1,50 @@
+"""Fixtures: small videos made on the spot, and the shared reference material where it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vbench_long.video import Encoding, Image, write_video
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of reference material beside the checkout."""
+    if not (SHARED / "reference").is_dir():
+        pytest.skip("needs ../shared, which is not beside this checkout")
+    return SHARED
+
+
+def moving_frames(count: int, width: int = 64, height: int = 48, seed: int = 0) -> list[Image]:
+    """A blurred noise texture that slides by two pixels a frame."""
+    rng = np.random.default_rng(seed)
+    wide = rng.integers(0, 256, (height // 4, width // 4 + count, 3), np.uint8)
+    wide = wide.repeat(4, 0).repeat(4, 1)
+    return [np.ascontiguousarray(wide[:height, 2 * i : 2 * i + width]) for i in range(count)]
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small lossless video and return its path."""
+
+    def make(
+        name: str = "a moving texture-0.mp4",
+        frames: list[Image] | int = 24,
+        fps: Fraction | int = 8,
+        folder: Path = tmp_path,
+        encoding: Encoding | None = None,
+    ) -> Path:
+        images = moving_frames(frames) if isinstance(frames, int) else frames
+        folder.mkdir(parents=True, exist_ok=True)
+        lossless = Encoding("libx264rgb", "rgb24", {"qp": "0", "preset": "ultrafast"})
+        write_video(folder / name, images, Fraction(fps), encoding or lossless)
+        return folder / name
+
+    return make

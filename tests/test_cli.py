@@ -1,0 +1,164 @@
+"""The command line as a user meets it: exit codes, streams, kills, full disks."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import moving_frames
+
+ROOT = Path(__file__).resolve().parents[1]
+MakeVideo = Callable[..., Path]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "vbench_long", *map(str, arguments)]
+
+
+def call(*arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False, **more
+    )
+
+
+def small_run(output: Path, limit: int = 2) -> tuple[object, ...]:
+    return (
+        "evaluate", "--model", "synthetic", "--suite", "long", "--limit", limit,
+        "--model-args", "width=64,height=48,seconds=3,fps=8", "--output", output,
+    )  # fmt: skip
+
+
+def tables(run: Path) -> bytes:
+    return (run / "scores.csv").read_bytes() + (run / "videos.csv").read_bytes()
+
+
+def test_the_main_job(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = call(*small_run(run))
+    assert done.returncode == 0, done.stderr
+    assert "subject_consistency" in done.stdout and "[1/2]" in done.stderr
+    assert {p.name for p in run.iterdir()} >= {
+        "run.json", "records.sqlite", "scores.csv", "videos.csv", "videos",
+    }  # fmt: skip
+    summary = json.loads(call(*small_run(run), "--json").stdout)
+    assert "classical backend" in summary["about"]
+    board = call("leaderboard", run, "--output", tmp_path / "board")
+    assert board.returncode == 0, board.stderr
+    assert {p.name for p in (tmp_path / "board").iterdir()} >= {
+        "leaderboard.csv", "leaderboard.md", "radar.png",
+    }  # fmt: skip
+    checked = call("verify", run)
+    assert (checked.returncode, "every number follows" in checked.stdout) == (0, True)
+
+
+def test_exit_codes(tmp_path: Path, make_video: MakeVideo) -> None:
+    make_video("a-0.mp4", folder=tmp_path / "v")
+    (tmp_path / "v" / "b-0.mp4").write_bytes(b"")
+    some_failed = call("evaluate", "--videos", tmp_path / "v", "--output", tmp_path / "run")
+    assert some_failed.returncode == 3 and "the file is empty" in some_failed.stderr
+    assert call("verify", tmp_path / "run").returncode == 0
+    unknown = call(
+        "evaluate", "--videos", tmp_path / "v", "--output", tmp_path / "x", "--dimensions", "scen"
+    )
+    assert unknown.returncode == 2 and unknown.stderr.count("\n") == 1, unknown.stderr
+    assert call("evaluate", "--output", tmp_path / "x").returncode == 2
+    assert call("verify", tmp_path / "nowhere").returncode == 3
+    (tmp_path / "file").write_text("")
+    unwritable = call("evaluate", "--videos", tmp_path / "v", "--output", tmp_path / "file" / "run")
+    assert unwritable.returncode == 4 and unwritable.stderr.count("error:") == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_output_is_the_environments_fault(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    make_video("a-0.mp4", folder=tmp_path / "v")
+    (tmp_path / "run").mkdir(mode=0o555)
+    done = call("evaluate", "--videos", tmp_path / "v", "--output", tmp_path / "run")
+    assert done.returncode == 4 and "Traceback" not in done.stderr
+
+
+def test_interrupted_runs_go_on(tmp_path: Path) -> None:
+    call(*small_run(tmp_path / "whole", 6))
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command(*small_run(run, 6)), cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    while "[3/6]" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert "the same command goes on" in process.stderr.read()
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    assert call("verify", run).returncode == 3
+    assert call(*small_run(run, 6)).returncode == 0
+    assert tables(run) == tables(tmp_path / "whole")
+    assert call("verify", run).returncode == 0
+
+
+def kill_at_random(run: Path, limit: int, rng: random.Random, longest: float) -> int:
+    """Start the run again and again, killing it each time, until it ends by itself."""
+    kills = 0
+    while True:
+        process = subprocess.Popen(
+            command(*small_run(run, limit)),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            code = process.wait(rng.uniform(0.05, longest))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+            continue
+        assert code == 0, process.stderr and process.stderr.read()
+        return kills
+
+
+@pytest.mark.slow
+def test_kill_9_loses_nothing(tmp_path: Path) -> None:
+    """KILLS=50 VIDEOS=40 is the full test; the defaults keep it short."""
+    kills, videos = int(os.environ.get("KILLS", "4")), int(os.environ.get("VIDEOS", "12"))
+    started = time.monotonic()
+    assert call(*small_run(tmp_path / "whole", videos)).returncode == 0
+    longest = time.monotonic() - started
+    rng, done, round_ = random.Random(0), 0, 0
+    while done < kills:
+        run = tmp_path / f"run{round_}"
+        done += kill_at_random(run, videos, rng, longest * 0.9)
+        assert tables(run) == tables(tmp_path / "whole")
+        assert call("verify", run).returncode == 0
+        round_ += 1
+
+
+def test_a_full_disk_ends_in_one_error_and_the_run_goes_on(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    folder = tmp_path / "v"
+    for index in range(12):
+        make_video(f"a-{index}.mp4", moving_frames(40, seed=index), folder=folder)
+    arguments = ("evaluate", "--videos", folder, "--output", tmp_path / "run")
+    whole = ("evaluate", "--videos", folder, "--output", tmp_path / "whole")
+    assert call(*whole).returncode == 0
+
+    def limit_file_size() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    full = call(*arguments, preexec_fn=limit_file_size)
+    assert full.returncode == 4, full.stderr
+    assert full.stderr.count("error:") == 1 and "Traceback" not in full.stderr
+    assert call(*arguments).returncode == 0
+    assert tables(tmp_path / "run") == tables(tmp_path / "whole")

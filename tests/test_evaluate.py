@@ -1,0 +1,368 @@
+"""From videos to a run folder: samples, one decode, resume, failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import moving_frames
+from vbench_long.dimensions import DIMENSIONS
+
+from vbench_long.errors import RunError, UsageError
+from vbench_long.evaluation import RunConfig, evaluate
+from vbench_long.evaluation.runner import Runner, video_value
+from vbench_long.evaluation.samples import file_name, from_videos
+from vbench_long.evaluation.verify import verify
+from vbench_long.records import Sample, Status
+from vbench_long.store import load_run
+
+ALL = tuple(DIMENSIONS.built_in)
+MakeVideo = Callable[..., Path]
+
+
+@pytest.fixture
+def videos(tmp_path: Path, make_video: MakeVideo) -> Path:
+    folder = tmp_path / "videos"
+    for index in range(3):
+        make_video(f"a cat-{index}.mp4", moving_frames(20, seed=index), folder=folder)
+    return folder
+
+
+def tables(run: Path) -> bytes:
+    return (run / "scores.csv").read_bytes() + (run / "videos.csv").read_bytes()
+
+
+# --- one decode ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", [16, 40, 49])
+def test_each_frame_is_decoded_once_and_each_item_computed_once(
+    make_video: MakeVideo, frames: int
+) -> None:
+    path = make_video(frames=frames)
+    runner = Runner([DIMENSIONS.get(name)("classical") for name in ALL])
+    for name in ("one", "two"):
+        records = runner.judge(Sample(name, "p", 0, "", dimensions=ALL), path, ALL)
+        assert [r.status for r in records] == [Status.OK] * len(ALL)
+    counts = runner.counts
+    assert counts.decodes == {"one": 1, "two": 1}
+    assert counts.frames == {"one": frames, "two": frames}
+    assert set(counts.loads.values()) == {1}
+    assert counts.items["pixel_difference"] == 2 * (frames - 1)
+    assert counts.items["subject_descriptor"] == 2 * frames
+
+
+def test_a_header_that_lies_costs_a_second_decode_and_a_note(
+    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import vbench_long.evaluation.runner as module
+
+    path = make_video(frames=40)
+    true = module.probe(path)
+    honest = Runner([DIMENSIONS.get("temporal_flickering")("classical")])
+    sample = Sample("v", "p", 0, "", dimensions=("temporal_flickering",))
+    expected = honest.judge(sample, path, sample.dimensions)[0]
+    for lie in (39, 41, 90):
+        monkeypatch.setattr(module, "probe", lambda *_, n=lie: replace(true, frames=n, declared=n))
+        runner = Runner([DIMENSIONS.get("temporal_flickering")("classical")])
+        record = runner.judge(sample, path, sample.dimensions)[0]
+        assert record.value == expected.value
+        assert runner.counts.decodes == {"v": 2}
+        assert f"the header says {lie} frames, 40 decode" in record.parts["notes"]
+
+
+def test_scenes_are_joined_back(make_video: MakeVideo) -> None:
+    frames = moving_frames(20, seed=1) + [255 - f for f in moving_frames(36, seed=2)]
+    path = make_video(frames=frames)
+    dimensions = [
+        DIMENSIONS.get(n)("classical") for n in ("temporal_flickering", "subject_consistency")
+    ]
+    names = tuple(d.name for d in dimensions)
+    sample = Sample("v", "p", 0, "", dimensions=names)
+    whole = Runner(dimensions).judge(sample, path, names)
+    runner = Runner(dimensions, scene_threshold=35.0)
+    cut = runner.judge(sample, path, names)
+    clips = [(c["start"], c["stop"], c["scene"]) for c in cut[0].parts["clips"]]
+    assert clips == [(0, 16, 0), (4, 20, 0), (20, 36, 1), (36, 52, 1), (40, 56, 1)]
+    assert all(a.value < b.value for a, b in zip(whole, cut, strict=True))
+    values = [c["value"] for c in cut[0].parts["clips"]]
+    assert cut[0].value == pytest.approx((np.mean(values[:2]) + np.mean(values[2:])) / 2, abs=1e-15)
+    assert runner.counts.frames == runner.counts.scene_frames == {"v": 56}
+    fast = {c["clip2clip_score"] for c in cut[1].parts["clips"]}
+    assert len(fast) == 2, "each scene has its own fast branch"
+
+
+def test_video_value_is_the_mean_of_scene_means() -> None:
+    assert video_value([[1.0, 0.0], [0.0, None], [None]]) == 0.25
+    assert video_value([[None], []]) is None
+
+
+# --- a run -----------------------------------------------------------------------------------
+
+
+def test_a_folder_of_videos(tmp_path: Path, videos: Path) -> None:
+    outcome = evaluate(RunConfig(tmp_path / "run", videos=videos))
+    assert outcome.run.manifest.status == "complete"
+    assert outcome.run.manifest.counts == {"ok": 3 * len(ALL)}
+    assert {r.dimension for r in outcome.run.records} == set(ALL)
+    assert [(s.prompt, s.index) for s in outcome.run.samples] == [("a cat", i) for i in range(3)]
+    assert verify(tmp_path / "run") == []
+    head, first, *_ = (tmp_path / "run" / "scores.csv").read_text().splitlines()
+    assert head.startswith("dimension,score,") and first.startswith("subject_consistency,0.")
+
+
+def test_the_same_command_again_does_nothing_and_a_changed_video_is_judged_again(
+    tmp_path: Path, videos: Path, make_video: MakeVideo
+) -> None:
+    config = RunConfig(tmp_path / "run", videos=videos)
+    evaluate(config)
+    before = tables(tmp_path / "run")
+    again = evaluate(config)
+    assert not again.counts.decodes
+    assert tables(tmp_path / "run") == before
+    make_video("a cat-1.mp4", moving_frames(20, seed=9), folder=videos)
+    assert verify(tmp_path / "run") == ["a cat-1.mp4: the file has changed since it was judged"]
+    assert evaluate(config).counts.decodes == {"a cat-1.mp4": 1}
+    assert tables(tmp_path / "run") != before
+
+
+def test_dimensions_can_be_added_later(tmp_path: Path, videos: Path) -> None:
+    evaluate(RunConfig(tmp_path / "a", videos=videos, dimensions=("temporal_flickering",)))
+    second = evaluate(RunConfig(tmp_path / "a", videos=videos))
+    assert second.counts.items.get("pixel_difference") is None
+    evaluate(RunConfig(tmp_path / "b", videos=videos))
+    assert tables(tmp_path / "a") == tables(tmp_path / "b")
+
+
+def test_another_protocol_needs_another_folder(tmp_path: Path, videos: Path) -> None:
+    evaluate(RunConfig(tmp_path / "run", videos=videos, dimensions=("temporal_flickering",)))
+    with pytest.raises(RunError, match=r"protocol\.scenes: None -> 35\.0"):
+        evaluate(RunConfig(tmp_path / "run", videos=videos, scenes=35.0))
+    with pytest.raises(RunError, match=r"protocol\.backend"):
+        evaluate(RunConfig(tmp_path / "run", videos=videos, backend="reference"))
+    with pytest.raises(RunError, match=r"model\.videos"):
+        evaluate(RunConfig(tmp_path / "run", videos=videos / "a cat-0.mp4"))
+
+
+def test_bad_videos_cost_their_own_rows_only(
+    tmp_path: Path, videos: Path, make_video: MakeVideo
+) -> None:
+    (videos / "empty-0.mp4").write_bytes(b"")
+    (videos / "text-0.mp4").write_text("not a video")
+    whole = (videos / "a cat-0.mp4").read_bytes()
+    (videos / "cut-0.mp4").write_bytes(whole[: len(whole) // 2])
+    (videos / "notes.txt").write_text("left out")
+    make_video("one-0.mp4", 1, folder=videos)
+    make_video("two-0.mp4", 2, folder=videos)
+    make_video("flat-0.mp4", [f[:2] for f in moving_frames(16)], folder=videos)
+    make_video("a cat-0.mkv", 20, folder=videos)  # a second claim to sample 0 of "a cat"
+    run = evaluate(RunConfig(tmp_path / "run", videos=videos)).run
+    status = {(r.video, r.dimension): r.status for r in run.records}
+    errors = {(r.video, r.dimension): r.error for r in run.records}
+    for video, word in {
+        "empty-0.mp4": "empty",
+        "text-0.mp4": "not a readable video",
+        "cut-0.mp4": "not a readable video",
+        "a cat-0.mp4": "2 videos claim sample 0",
+        "a cat-0.mkv": "2 videos claim sample 0",
+    }.items():
+        assert all(status[video, name] is Status.FAILED for name in ALL)
+        assert all(word in errors[video, name] for name in ALL)
+    assert all(status["a cat-1.mp4", name] is Status.OK for name in ALL)
+    assert status["one-0.mp4", "temporal_flickering"] is Status.FAILED
+    assert status["one-0.mp4", "imaging_quality"] is Status.OK
+    assert status["two-0.mp4", "temporal_flickering"] is Status.OK
+    assert status["two-0.mp4", "motion_smoothness"] is Status.FAILED
+    assert status["flat-0.mp4", "temporal_flickering"] is Status.OK
+    assert all(errors[key] for key in status if status[key] is Status.FAILED)
+    assert verify(tmp_path / "run") == []
+    (videos / "a cat-0.mkv").unlink()
+    healed = evaluate(RunConfig(tmp_path / "run", videos=videos)).run
+    assert {r.status for r in healed.records if r.video == "a cat-0.mp4"} == {Status.OK}
+    assert not [r for r in healed.records if r.video == "a cat-0.mkv"]
+
+
+def test_a_backbone_that_breaks_costs_its_own_dimensions_only(
+    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vbench_long.dimensions.classical.pixels import PixelDifference
+
+    def explode(self: object, items: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(PixelDifference, "__call__", explode)
+    run = evaluate(RunConfig(tmp_path / "run", videos=videos)).run
+    failed = {r.dimension for r in run.records if r.status is Status.FAILED}
+    assert failed == {"temporal_flickering"}
+    assert "ZeroDivisionError: planted" in run.records[-1].error or failed
+
+
+def test_a_score_outside_its_range_is_an_error(
+    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vbench_long.dimensions.classical.pixels import PixelDifference
+
+    monkeypatch.setattr(
+        PixelDifference, "__call__", lambda self, items: [np.asarray(300.0) for _ in items]
+    )
+    config = RunConfig(tmp_path / "run", videos=videos, dimensions=("temporal_flickering",))
+    assert all("legal range" in r.error for r in evaluate(config).run.records)
+
+
+# --- where samples come from -----------------------------------------------------------------
+
+
+def test_manifests_name_prompts_exactly(tmp_path: Path, make_video: MakeVideo) -> None:
+    hostile = 'a/b ../c "q" \U0001f600 <script>alert(1)</script> =1+1 ' + "x" * 4000
+    make_video("v.mp4", folder=tmp_path / "sub")
+    make_video("w.mp4", folder=tmp_path / "sub")
+    rows = [
+        {"path": "sub/v.mp4", "prompt": hostile, "index": 3, "seed": 12},
+        {"path": "sub/w.mp4", "prompt": hostile},
+        {"path": "sub/gone.mp4", "prompt": "another"},
+    ]
+    manifest = tmp_path / "list.jsonl"
+    manifest.write_text("\n".join(json.dumps(row) for row in rows))
+    config = RunConfig(tmp_path / "run", videos=manifest, dimensions=("temporal_flickering",))
+    run = evaluate(config).run
+    assert [(s.prompt, s.index, s.seed) for s in run.samples] == [
+        (hostile, 3, 12), (hostile, 4, None), ("another", 0, None),
+    ]  # fmt: skip
+    assert [r.status for r in run.records] == [Status.OK, Status.OK, Status.MISSING]
+    assert verify(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("m.csv", "", "lacks the columns"),
+        ("m.csv", "file,prompt\na,b\n", "lacks the columns"),
+        ("m.csv", "path,prompt\n", "lists no video"),
+        ("m.csv", "path,prompt\nv.mp4,\n", "line 2"),
+        ("m.csv", "path,prompt,index\nv.mp4,p,one\n", "'one' is not a whole number"),
+        ("m.csv", "path,prompt,index\nv.mp4,p,-1\n", "below 0"),
+        ("m.csv", "path,prompt\nv.mp4,p\nv.mp4,q\n", "twice"),
+        ("m.jsonl", '{"path": "v.mp4", "prompt": "p"}\n{oops\n', "line 2"),
+        ("m.jsonl", "[1]\n", "not a JSON object"),
+        ("m.jsonl", '{"path": "v.mp4", "prompt": "p", "index": 1.5}\n', "whole number"),
+    ],
+)
+def test_bad_manifests_name_the_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=message):
+        from_videos(tmp_path / name, None, ALL, None, None)
+
+
+def test_a_suite_decides_what_is_judged_and_what_is_missing(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    suite = tmp_path / "suite.json"
+    suite.write_text(
+        json.dumps(
+            [
+                {"prompt_en": "a cat", "dimension": ["temporal_flickering", "scene"],
+                 "auxiliary_info": {"scene": {"scene": {"scene": "alley"}}}},
+                {"prompt_en": "a dog", "dimension": ["imaging_quality"]},
+            ]
+        )
+    )  # fmt: skip
+    make_video("a cat-0.mp4", folder=tmp_path / "v")
+    make_video("a bird-0.mp4", folder=tmp_path / "v")
+    config = RunConfig(tmp_path / "run", videos=tmp_path / "v", suite=str(suite))
+    run = evaluate(config).run
+    found = [
+        (s.video, r.dimension, r.status)
+        for s in run.samples
+        for r in run.records
+        if r.video == s.video
+    ]
+    assert found == [
+        ("a cat-0.mp4", "temporal_flickering", Status.OK),
+        (file_name("a dog", 0), "imaging_quality", Status.MISSING),
+    ]
+    make_video("a dog-0.mp4", folder=tmp_path / "v")
+    run = evaluate(config).run
+    assert [(r.video, r.status) for r in run.records] == [
+        ("a cat-0.mp4", Status.OK), ("a dog-0.mp4", Status.OK),
+    ]  # fmt: skip
+
+
+def test_limit_and_samples(tmp_path: Path, make_video: MakeVideo) -> None:
+    for prompt in "abc":
+        for index in range(3):
+            make_video(f"{prompt}-{index}.mp4", 2, folder=tmp_path)
+    planned = from_videos(tmp_path, None, ALL, 2, 2)
+    assert [s.video for s in planned.samples] == ["a-0.mp4", "a-1.mp4", "b-0.mp4", "b-1.mp4"]
+
+
+def test_nothing_to_judge_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no video"):
+        evaluate(RunConfig(tmp_path / "run", videos=tmp_path))
+    with pytest.raises(UsageError, match="no such folder"):
+        evaluate(RunConfig(tmp_path / "run", videos=tmp_path / "nowhere"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dimensions": ("subject_consistancy",)}, "did you mean 'subject_consistency'"),
+        ({"dimensions": ("aesthetic_quality",)}, "needs published weights"),
+        ({"dimensions": ("dynamic_degree",), "backend": "reference"}, "no 'reference' version"),
+        ({"backend": "clasical"}, "did you mean 'classical'"),
+        ({"suite": "lng"}, "long"),
+        ({"model": "synthetic"}, "both --model and --videos"),
+        ({"limit": 0}, "--limit 0"),
+        ({"clips": "approximate"}, "unknown clips mode"),
+    ],
+)
+def test_wrong_words_get_the_nearest_right_one(
+    tmp_path: Path, videos: Path, change: dict, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        evaluate(replace(RunConfig(tmp_path / "run", videos=videos), **change))
+
+
+def test_file_names_are_safe_for_any_prompt() -> None:
+    for prompt in ("../../etc/passwd", "a" * 4000, "\U0001f600", "CON", "=cmd()", "x\x00y"):
+        name = file_name(prompt, 3)
+        assert len(name) <= 110 and name.endswith("-3.mp4")
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.") and ".." not in name
+    assert file_name("A b", 0) != file_name("a b", 0)
+
+
+# --- generated videos ------------------------------------------------------------------------
+
+
+def test_a_generator_fills_the_run(tmp_path: Path) -> None:
+    config = RunConfig(
+        tmp_path / "run",
+        model="synthetic",
+        model_args={"width": "64", "height": "48", "seconds": "2", "fps": "8"},
+        suite="mini",
+        limit=2,
+        samples=2,
+        dimensions=("temporal_flickering",),
+    )
+    run = evaluate(config).run
+    assert [s.seed for s in run.samples] == [0, 1, 100_000, 100_001]
+    assert run.manifest.counts == {"ok": 4}
+    assert len({r.sha256 for r in run.records}) == 4
+    again = RunConfig(
+        tmp_path / "again",
+        videos=tmp_path / "run" / "videos" / "manifest.csv",
+        suite="mini",
+        limit=2,
+        samples=2,
+        dimensions=("temporal_flickering",),
+    )
+    assert tables(evaluate(again).run.folder) == tables(run.folder)
+    with pytest.raises(RunError, match=r"model\.seed: 0 -> 5"):
+        evaluate(replace(config, seed=5))
+    assert load_run(tmp_path / "run").manifest.name == "synthetic"
+    assert Fraction(run.manifest.model["settings"]["fps"]) == 8

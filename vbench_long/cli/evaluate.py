@@ -1,0 +1,152 @@
+"""Judge videos, or a model's videos for a suite of prompts, into a run folder.
+
+Examples:
+  vbench-long evaluate --model synthetic --suite mini --output runs/demo
+  vbench-long evaluate --videos my_videos --output runs/mine
+  vbench-long evaluate --videos list.csv --dimensions dynamic_degree --output runs/mine
+
+The same command goes on where an interrupted one stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+HELP = "judge videos into a run folder"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `evaluate`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--videos", type=Path, metavar="DIR|FILE|MANIFEST",
+        help="a folder of videos named '{prompt}-{i}.mp4', one video, a folder of images, or a"
+        " manifest (.csv or .jsonl with path, prompt, index, seed)",
+    )  # fmt: skip
+    source.add_argument("--model", metavar="NAME", help="generator that makes the videos")
+    parser.add_argument(
+        "--model-args", default="", metavar="K=V,...", help="options of the generator"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="the run folder")
+    parser.add_argument(
+        "--dimensions", nargs="+", default=[], metavar="NAME", help="default: all the backend has"
+    )
+    parser.add_argument(
+        "--backend", default="classical", metavar="NAME",
+        help="classical (weight-free operators, the default) or reference (the published measure)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--suite", metavar="NAME|FILE",
+        help="long, mini, vbench, or a file in VBench's schema; default: long with --model, none"
+        " with --videos",
+    )  # fmt: skip
+    parser.add_argument("--name", default="", help="the model's name in tables")
+    parser.add_argument("--seed", type=int, default=0, help="shifts the seeds of generated samples")
+    parser.add_argument("--samples", type=int, metavar="N", help="samples per prompt")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
+    parser.add_argument(
+        "--clips", default="exact", metavar="MODE", help="exact: judge the submitted pixels"
+    )
+    parser.add_argument(
+        "--scenes", type=float, nargs="?", const=35.0, metavar="THRESHOLD",
+        help="cut videos at scene changes first (content change above THRESHOLD, default 35)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fps", type=Fraction, metavar="RATE", help="frame rate of folders of images"
+    )
+    parser.add_argument("--device", default="cpu", choices=("cpu",), help="where backbones run")
+    parser.add_argument(
+        "--partial", action="store_true", help="show totals over what there is, and say so"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print the table."""
+    import json
+
+    from vbench_long.evaluation import RunConfig, evaluate
+    from vbench_long.leaderboard.scores import available_totals, complete_totals
+    from vbench_long.leaderboard.tables import run_summary, run_summary_text
+
+    config = RunConfig(
+        output=args.output,
+        videos=args.videos,
+        model=args.model,
+        model_args=parse_model_args(args.model_args),
+        suite=args.suite,
+        dimensions=tuple(args.dimensions),
+        backend=args.backend,
+        name=args.name,
+        seed=args.seed,
+        samples=args.samples,
+        limit=args.limit,
+        clips=args.clips,
+        scenes=args.scenes,
+        fps=args.fps,
+    )
+    with _progress() as progress:
+        outcome = evaluate(config, progress)
+    rule = available_totals if args.partial else complete_totals
+    if args.json:
+        print(json.dumps(run_summary(outcome.run, rule), indent=1))
+    else:
+        print(run_summary_text(outcome.run, rule), end="")
+    return 0 if set(outcome.run.manifest.counts) <= {"ok"} else 3
+
+
+def parse_model_args(text: str) -> dict[str, str]:
+    """``a=1,b=2`` to a mapping.
+
+    Raises:
+        UsageError: a part without '='.
+    """
+    from vbench_long.errors import UsageError
+
+    options = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"--model-args '{part}' has no value", "", "write name=value")
+        options[key.strip()] = value.strip()
+    return options
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar with ETA on a terminal, plain lines with ETA elsewhere; always on stderr."""
+    if sys.stderr.isatty():
+        import logging
+
+        from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
+        with (
+            tqdm(unit="video", dynamic_ncols=True, file=sys.stderr) as bar,
+            logging_redirect_tqdm([logging.getLogger("vbench_long")]),
+        ):
+
+            def update(done: int, total: int, video: str) -> None:
+                bar.total = total
+                bar.set_postfix_str(video[:40], refresh=False)
+                bar.update(done - bar.n)
+                bar.refresh()
+
+            yield update
+        return
+    started = time.monotonic()
+
+    def line(done: int, total: int, video: str) -> None:
+        if not video:
+            return
+        spent = time.monotonic() - started
+        left = f", about {spent / done * (total - done):.0f} s left" if done else ""
+        print(f"[{done + 1}/{total}] {video}{left}", file=sys.stderr, flush=True)
+
+    yield line

@@ -1,0 +1,97 @@
+"""`vbench-long leaderboard`: put finished runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+HELP = "put runs side by side: CSV, Markdown and a radar picture"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of a run")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder for leaderboard.csv, leaderboard.md and radar.png",
+    )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="show Quality, Semantic and Total although dimensions or videos are missing, and say"
+        " which",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the leaderboard as JSON instead of text"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the runs, write the files, print the table.
+
+    Raises:
+        UsageError: the runs cannot share a table.
+        RunError: a folder is no run, or a damaged one.
+        EnvironmentFault: the output folder cannot be written.
+    """
+    import json
+
+    from vbench_long.leaderboard import plots, scores, tables
+    from vbench_long.store import load_run
+
+    log = logging.getLogger("vbench_long")
+    rule = scores.available_totals if args.partial else scores.complete_totals
+    board = tables.build([load_run(folder) for folder in args.runs], rule)
+    files: dict[str, str | bytes | None] = {
+        "leaderboard.csv": tables.leaderboard_csv(board),
+        "leaderboard.md": tables.leaderboard_markdown(board),
+        "radar.png": plots.radar_png(board) if plots.drawable_dimensions(board) else None,
+    }
+    for path in _write(args.output, files):
+        log.info("wrote %s", path)
+    if files["radar.png"] is None:
+        log.warning("no radar.png: none of the official dimensions has a score")
+    if len(board.rows) > plots.MOST_RUNS:
+        log.warning("radar.png shows the first %d of %d runs", plots.MOST_RUNS, len(board.rows))
+    if args.json:
+        print(json.dumps(tables.leaderboard_summary(board), indent=1, allow_nan=False))
+    else:
+        print(tables.render_text(board), end="")
+    return 0
+
+
+def _write(folder: Path, files: Mapping[str, str | bytes | None]) -> list[Path]:
+    """Replace each file whole; None removes what an earlier call left there."""
+    from vbench_long.errors import EnvironmentFault
+    from vbench_long.store import write_atomically
+
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            path = folder / name
+            if content is None:
+                path.unlink(missing_ok=True)
+                continue
+            if isinstance(content, str):
+                write_atomically(path, content)
+            else:
+                partial = path.with_name(f".{name}.partial")
+                try:
+                    partial.write_bytes(content)
+                    partial.replace(path)
+                finally:
+                    partial.unlink(missing_ok=True)
+            written.append(path)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the leaderboard cannot be written ({error.strerror or error})",
+            str(error.filename or folder),
+            "free space or choose another --output",
+        ) from error
+    return written

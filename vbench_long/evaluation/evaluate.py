@@ -1,0 +1,326 @@
+"""One run: a model on a suite, or a folder of videos, to a folder of records."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from vbench_long.dimensions import DIMENSIONS, Dimension
+from vbench_long.errors import GenerationError, RunError, UsageError, VBenchLongError, VideoError
+from vbench_long.evaluation.runner import Counts, Runner
+from vbench_long.evaluation.samples import Planned, Problem, from_suite, from_videos, manifest_csv
+from vbench_long.generators import GENERATORS, Generator, Request
+from vbench_long.leaderboard.tables import scores_csv, videos_csv
+from vbench_long.prompts import OFFICIAL_DIMENSIONS, Suite, load_suite
+from vbench_long.provenance import command_line, environment, now
+from vbench_long.records import Manifest, Record, Sample, Status, describe_differences, digest
+from vbench_long.registry import unknown
+from vbench_long.store import Run, Store, disk_faults, load_run, write_atomically
+from vbench_long.video import file_sha256, write_video
+
+LOG = logging.getLogger("vbench_long")
+BACKENDS = ("classical", "reference")
+PROTOCOL_VERSION = 1
+
+Progress = Callable[[int, int, str], None]
+"""Called with videos done, videos in all, and the name of the next one ("" at the end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What `evaluate` is asked to do; the command line has the same names.
+
+    Attributes:
+        output: the run folder.
+        videos: folder, video or manifest to judge; or None when a model makes the videos.
+        model: generator that makes the videos; or None.
+        model_args: options of the generator.
+        suite: name or path of a suite; needed with a model ("long" if not given).
+        dimensions: official names; empty for all the backend can judge.
+        backend: "classical" (no weights) or "reference" (the published arithmetic and networks).
+        name: the model's name in tables; derived from model or folder if empty.
+        seed: shifts the seeds of all generated samples.
+        samples: samples per prompt; None for what the suite asks for.
+        limit: only the first N prompts.
+        clips: "exact": the submitted pixels are judged.
+        scenes: threshold of the cut detector, or None to leave scenes together.
+        fps: frame rate of folders of images.
+    """
+
+    output: Path
+    videos: Path | None = None
+    model: str | None = None
+    model_args: Mapping[str, str] = field(default_factory=dict)
+    suite: str | None = None
+    dimensions: tuple[str, ...] = ()
+    backend: str = "classical"
+    name: str = ""
+    seed: int = 0
+    samples: int | None = None
+    limit: int | None = None
+    clips: str = "exact"
+    scenes: float | None = None
+    fps: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished call of `evaluate`: the run as stored, and what this call's work cost."""
+
+    run: Run
+    counts: Counts
+
+
+def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
+    """Judge videos and store the results in ``config.output``; go on where an earlier call stopped.
+
+    Only what is planned and not stored is done. A killed run loses the video it was at.
+
+    Raises:
+        UsageError: the configuration asks for something that does not exist.
+        RunError: the folder holds another run.
+        EnvironmentFault: the folder cannot be written.
+    """
+    dimensions = choose_dimensions(config.dimensions, config.backend)
+    names = tuple(dimension.name for dimension in dimensions)
+    suite = _suite(config)
+    generator = GENERATORS.get(config.model)(config.model_args) if config.model else None
+    planned = _plan(config, suite, names)
+    facts = environment()
+    with Store(config.output) as store:
+        manifest = _manifest(config, suite, generator, names)
+        manifest = _continued(store, manifest, digest(facts))
+        store.write_manifest(manifest)
+        store.put_environment(manifest.environment, facts)
+        store.put_samples(planned.samples)
+        if generator:
+            _write_sample_list(config.output, planned.samples)
+        runner = Runner(dimensions, config.scenes, config.fps)
+        work = _Work(
+            config.output,
+            store,
+            runner,
+            {dimension.name: dimension.identity for dimension in dimensions},
+            generator,
+            manifest.environment,
+            planned.problems,
+        )
+        try:
+            work.do(planned.samples, progress or (lambda done, total, video: None))
+        except BaseException:
+            with suppress(VBenchLongError):  # What stopped the work is the error to show.
+                _close(store, config.output, manifest, "interrupted")
+            raise
+        _close(store, config.output, manifest, "complete")
+    return Outcome(load_run(config.output), runner.counts)
+
+
+def choose_dimensions(names: Sequence[str], backend: str) -> list[Dimension]:
+    """Build the dimensions asked for, or all that `backend` has.
+
+    Raises:
+        UsageError: an unknown name (the nearest is suggested), or one `backend` cannot judge.
+    """
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, BACKENDS)
+    if not names:
+        return [d(backend) for d in map(DIMENSIONS.get, DIMENSIONS) if backend in d.backbones]
+    for name in names:
+        if name in OFFICIAL_DIMENSIONS and name not in DIMENSIONS:
+            raise UsageError(
+                f"{name} needs published weights, which this release cannot load",
+                "",
+                f"choose from {', '.join(DIMENSIONS)}",
+            )
+    return [DIMENSIONS.get(name)(backend) for name in dict.fromkeys(names)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The loop over samples."""
+
+    output: Path
+    store: Store
+    runner: Runner
+    identities: Mapping[str, str]
+    generator: Generator | None
+    environment: str
+    problems: Mapping[str, Problem]
+
+    def do(self, samples: Sequence[Sample], progress: Progress) -> None:
+        stored = {(r.video, r.dimension): r for r in self.store.records()}
+        for done, sample in enumerate(samples):
+            progress(done, len(samples), sample.video)
+            records = self._lacking_records(sample, stored)
+            if records:
+                self.store.put(records)
+        progress(len(samples), len(samples), "")
+
+    def _lacking_records(
+        self, sample: Sample, stored: Mapping[tuple[str, str], Record]
+    ) -> list[Record]:
+        if problem := self.problems.get(sample.video):
+            return self._without_score(sample, problem.status, problem.error)
+        path = self.output / sample.path
+        try:
+            if self.generator and not path.exists():
+                self._generate(self.generator, sample, path)
+            if not path.exists():
+                return self._without_score(sample, Status.MISSING, "there is no such file")
+            sha256 = file_sha256(path)
+        except (GenerationError, VideoError) as error:
+            LOG.warning("%s", error)
+            return self._without_score(sample, Status.FAILED, str(error))
+        lacking = [
+            name
+            for name in sample.dimensions
+            if not self._is_current(stored.get((sample.video, name)), sha256)
+        ]
+        if not lacking:
+            return []
+        return [
+            replace(
+                record,
+                sha256=sha256,
+                identity=self.identities[record.dimension],
+                environment=self.environment,
+            )
+            for record in self.runner.judge(sample, path, lacking)
+        ]
+
+    def _is_current(self, record: Record | None, sha256: str) -> bool:
+        """Whether a stored record still says what this video scores; failures are tried again."""
+        return (
+            record is not None
+            and record.status is Status.OK
+            and record.sha256 == sha256
+            and record.identity == self.identities[record.dimension]
+        )
+
+    def _without_score(self, sample: Sample, status: Status, error: str) -> list[Record]:
+        return [
+            Record(
+                sample.video, name, status,
+                error=error, identity=self.identities[name], environment=self.environment,
+            )
+            for name in sample.dimensions
+        ]  # fmt: skip
+
+    def _generate(self, generator: Generator, sample: Sample, path: Path) -> None:
+        request = Request(sample.prompt, sample.seed or 0, sample.index)
+        with disk_faults(path):
+            write_video(path, generator.generate(request), generator.fps)
+
+
+def _suite(config: RunConfig) -> Suite | None:
+    if config.model and config.videos:
+        raise UsageError("both --model and --videos", "", "give the one that makes the videos")
+    if not config.model and not config.videos:
+        raise UsageError("nothing to judge", "", "give --videos or --model")
+    if config.clips != "exact":
+        raise unknown("clips mode", config.clips, ("exact",))
+    if config.limit is not None and config.limit < 1:
+        raise UsageError(f"--limit {config.limit}", "", "give 1 or more")
+    if config.samples is not None and config.samples < 1:
+        raise UsageError(f"--samples {config.samples}", "", "give 1 or more")
+    name = config.suite or ("long" if config.model else None)
+    return load_suite(name) if name else None
+
+
+def _plan(config: RunConfig, suite: Suite | None, names: Sequence[str]) -> Planned:
+    if config.videos:
+        return from_videos(config.videos, suite, names, config.limit, config.samples)
+    assert suite is not None
+    samples = from_suite(suite, names, config.limit, config.samples, config.seed)
+    return Planned(tuple(samples), {})
+
+
+def _manifest(
+    config: RunConfig, suite: Suite | None, generator: Generator | None, names: tuple[str, ...]
+) -> Manifest:
+    """The run as planned. The protocol names every dimension of the backend, asked for or not."""
+    backend = config.backend
+    protocol: dict[str, Any] = {
+        "version": PROTOCOL_VERSION,
+        "backend": backend,
+        "clips": config.clips,
+        "scenes": config.scenes,
+        "suite": f"{suite.name} {suite.sha256}" if suite else "",
+        "image_rate": str(config.fps) if config.fps else "",
+        "dimensions": {
+            name: DIMENSIONS.get(name)(backend).identity
+            for name in DIMENSIONS.built_in
+            if backend in DIMENSIONS.get(name).backbones
+        },
+    }
+    if generator:
+        settings = dict(generator.settings())
+        model = {"generator": config.model, "settings": settings, "seed": config.seed}
+        name = config.name or str(config.model)
+    else:
+        assert config.videos is not None
+        model = {"videos": str(config.videos.resolve())}
+        name = config.name or config.videos.resolve().stem
+    return Manifest(
+        name=name,
+        model=model,
+        protocol=protocol,
+        suite={"name": suite.name, "sha256": suite.sha256, "prompts": len(suite.prompts)}
+        if suite
+        else {},
+        dimensions=names,
+        status="running",
+        command=command_line(),
+        created=now(),
+        updated=now(),
+    )
+
+
+def _continued(store: Store, planned: Manifest, environment_key: str) -> Manifest:
+    """The manifest to go on with: the stored one if there is one and it is of the same run.
+
+    Raises:
+        RunError: the folder holds another protocol or other videos; the message says what differs.
+    """
+    planned = replace(planned, environment=environment_key)
+    earlier = store.manifest()
+    if earlier is None:
+        return planned
+    differences = describe_differences(
+        {"protocol": earlier.protocol, "model": earlier.model},
+        {"protocol": planned.protocol, "model": planned.model},
+    )
+    if differences:
+        raise RunError(
+            f"the folder holds another run ({'; '.join(differences)})",
+            str(store.folder),
+            "choose another --output, or repeat the command that began it",
+        )
+    if earlier.environment != environment_key:
+        LOG.warning("this run began in another environment; each record names its own")
+    dimensions = tuple(dict.fromkeys((*earlier.dimensions, *planned.dimensions)))
+    return replace(planned, created=earlier.created, dimensions=dimensions)
+
+
+def _write_sample_list(output: Path, samples: Sequence[Sample]) -> None:
+    """`videos/manifest.csv`: what ``--videos`` needs to judge the generated videos again."""
+    with disk_faults(output):
+        (output / "videos").mkdir(exist_ok=True)
+        write_atomically(output / "videos" / "manifest.csv", manifest_csv(samples))
+
+
+def _close(store: Store, output: Path, manifest: Manifest, status: str) -> None:
+    """Write the tables and the final manifest."""
+    records = store.records()
+    counts = Counter(record.status.value for record in records)
+    store.write_manifest(replace(manifest, status=status, counts=dict(counts), updated=now()))
+    run = load_run(output)
+    with disk_faults(output):
+        write_atomically(output / "scores.csv", scores_csv(run))
+        write_atomically(output / "videos.csv", videos_csv(run))
