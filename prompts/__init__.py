@@ -1,5 +1,21 @@
 """Suites: sets of prompts, each with the dimensions it serves."""
 
-from vbench_long.prompts.suite import Prompt, Suite, load_suite, suite_names
+from vbench_long.prompts.suite import (
+    OFFICIAL_DIMENSIONS,
+    Prompt,
+    Suite,
+    clip_seconds,
+    load_suite,
+    prompt_of,
+    suite_names,
+)
 
-__all__ = ["Prompt", "Suite", "load_suite", "suite_names"]
+__all__ = [
+    "OFFICIAL_DIMENSIONS",
+    "Prompt",
+    "Suite",
+    "clip_seconds",
+    "load_suite",
+    "prompt_of",
+    "suite_names",
+]
