@@ -1,0 +1,386 @@
+"""Tables and pictures: nothing mixed, nothing hidden, nothing a hostile name can do."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_scores import ALL, CLASSICAL, bad, make_run, ok, whole_run
+
+from vbench_long.cli import leaderboard as command
+from vbench_long.errors import EnvironmentFault, UsageError
+from vbench_long.leaderboard import plots
+from vbench_long.leaderboard.scores import SCALES, available_totals, score_run
+from vbench_long.leaderboard.tables import (
+    build,
+    leaderboard_csv,
+    leaderboard_markdown,
+    leaderboard_summary,
+    render_text,
+    run_summary,
+    run_summary_text,
+    scores_csv,
+    videos_csv,
+)
+from vbench_long.records import Status
+from vbench_long.store import Run, Store
+
+HOSTILE = [
+    "=cmd()",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "<script>alert(1)</script>",
+    "a|b",
+    "two\nlines",
+    "`code`",
+    "[link](javascript:alert(1))",
+    'quo"te, comma',
+    "$\\frac{$",
+    "_hidden",
+    "\x1b[31mred",
+    "right\u202eleft",
+    "🎬 混元",
+    "x" * 4000,
+]
+
+
+def read(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str)
+
+
+def at(name: str, run: Run, folder: str) -> Run:
+    return replace(run, folder=Path(folder), manifest=replace(run.manifest, name=name))
+
+
+def test_scores_csv() -> None:
+    run = make_run([ok("p", "scene", 0.25, 0.5), ok("q", "scene", 1.0), bad("r", "scene")])
+    assert scores_csv(run) == (
+        "dimension,score,per_video,videos,clips,failed,missing\n"
+        "scene,0.5833333333333334,0.6875,2,3,1,0\n"
+    )
+    assert scores_csv(make_run([bad("p", "scene")])).endswith("\nscene,,,0,0,1,0\n")
+
+
+def test_videos_csv_keeps_the_order_of_samples_and_says_what_is_missing() -> None:
+    records = [
+        ok("q", "scene", 0.5, None, notes=["29.97 fps", "odd size"]),
+        ok("q", "color", 0.25),
+        ok("q", "zoom", 3.0),
+        bad("p", "color", Status.MISSING),
+        ok("p", "scene", 1.0),
+    ]
+    assert videos_csv(make_run(records)) == (
+        "video,prompt,index,dimension,score,status,error,clips,notes\n"
+        "q,prompt of q,0,color,0.25,ok,,1,\n"
+        "q,prompt of q,0,scene,0.5,ok,,1,29.97 fps; odd size\n"
+        "q,prompt of q,0,zoom,3.0,ok,,1,\n"
+        "p,prompt of p,0,color,,missing,broken file,0,\n"
+        "p,prompt of p,0,scene,1.0,ok,,1,\n"
+        "p,prompt of p,0,zoom,,missing,not evaluated yet,0,\n"
+    )
+
+
+def test_the_files_depend_on_nothing_but_scores() -> None:
+    records = [ok("p", "scene", 0.5), ok("q", "scene", 0.7)]
+    slow = [replace(r, seconds=9.0, environment="other") for r in reversed(records)]
+    one, other = make_run(records), make_run(slow)
+    other = replace(other, samples=one.samples)
+    assert scores_csv(one) == scores_csv(other)
+    assert videos_csv(one) == videos_csv(other)
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False).map(lambda x: x + 0.0)  # no -0.0
+texts = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
+
+
+@given(values=st.lists(numbers, min_size=1, max_size=4), prompt=texts)
+def test_csv_round_trip(values: list[float], prompt: str) -> None:
+    records = [ok(f"v{i}", "scene", v) for i, v in enumerate(values)]
+    run = make_run(records, prompts={r.video: prompt for r in records})
+    table = read(videos_csv(run))
+    assert list(table.score) == [repr(v) for v in values]
+    assert [float(v) for v in table.score] == values
+    safe = prompt.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    assert set(table.prompt) == {f"'{safe}" if safe[:1] in {*"=+-@\t\n"} and safe else safe}
+
+
+@given(name=texts, prompt=texts)
+@settings(max_examples=60)
+def test_no_cell_of_any_csv_is_a_formula(name: str, prompt: str) -> None:
+    run = make_run([ok("=v", "scene", 0.5)], name or "x", prompts={"=v": prompt})
+    for text in (scores_csv(run), videos_csv(run), leaderboard_csv(build([run]))):
+        for cell in read(text).to_numpy().ravel():
+            assert not str(cell).startswith(("=", "+", "@", "\t", "\r", "\n"))
+            assert not str(cell).startswith("-") or float(cell) < 0
+
+
+def test_leaderboard_csv() -> None:
+    board = build([whole_run(dict.fromkeys(ALL, 0.9), "A"), whole_run({"scene": 0.5}, "B")])
+    table = read(leaderboard_csv(board)).set_index("model")
+    assert list(table.columns[:9]) == [
+        "protocol", "backend", "status", "videos", "failed", "missing",
+        "quality", "semantic", "total",
+    ]  # fmt: skip
+    assert list(table.columns[14::2]) == list(SCALES)
+    assert float(table.total["A"]) == board.rows[0].totals.total
+    assert (table.quality["B"], table.semantic["B"], table.total["B"]) == ("", "", "")
+    assert (table.scene["B"], table.scene_videos["B"]) == ("0.5", "1")
+    assert (table.color["B"], table.color_videos["B"]) == ("", "")
+    assert set(table.partial_semantic) == {""}
+
+
+def test_partial_aggregates_have_columns_of_their_own() -> None:
+    runs = [whole_run(dict.fromkeys(ALL, 0.9), "A"), whole_run(dict.fromkeys(CLASSICAL, 0.9), "B")]
+    table = read(leaderboard_csv(build(runs, available_totals))).set_index("model")
+    assert table.total["A"] and not table.partial_total["A"]
+    assert table.partial_quality["B"] and not table.quality["B"] and not table.partial_total["B"]
+    assert table.partial_without["B"].split() == [d for d in ALL if d not in CLASSICAL]
+    assert table.partial_without["A"] == ""
+
+
+def test_the_given_order_is_kept() -> None:
+    runs = [whole_run(dict.fromkeys(ALL, score), name) for name, score in (("b", 0.1), ("a", 0.9))]
+    board = build(runs)
+    assert [row.label for row in board.rows] == ["b", "a"]
+    assert "not ranked" in leaderboard_markdown(board) and "not ranked" in render_text(board)
+
+
+def test_markdown_is_percent_with_two_decimals() -> None:
+    best = {name: scale.maximum for name, scale in SCALES.items()}
+    text = leaderboard_markdown(build([whole_run(best, "A")]))
+    assert "| A | 1 | 100.00 | 100.00 | 100.00 |" in text
+    assert "| A | 100.00 | 100.00 | 100.00 | 99.75 | 100.00 | 100.00 | 100.00 |" in text
+    assert " 82.22 | 28.55 | 36.40 | 36.40 |" in text and "## Notes" not in text
+
+
+def test_incomplete_runs_are_marked_and_explained() -> None:
+    records = [ok(v, d, 0.9) for v in "pq" for d in CLASSICAL]
+    broken = [
+        bad("p", "motion_smoothness"),
+        *(r for r in records[1:] if r.dimension != "motion_smoothness"),
+    ]
+    board = build(
+        [make_run(records, "good"), make_run(broken, "poor", CLASSICAL, status="interrupted")]
+    )
+    text, markdown = render_text(board), leaderboard_markdown(board)
+    needs = "Quality not shown: needs all videos of motion_smoothness, aesthetic_quality"
+    broken_counts = "motion_smoothness: 0 videos scored, 1 failed, 1 missing"
+    for shown in (" ".join(text.split()), markdown):
+        assert "poor: the run is interrupted" in shown
+        assert f"poor: {broken_counts}" in shown and f"poor: {needs}" not in shown
+        assert "all runs: Total not shown: needs Quality and Semantic" in shown
+    assert "| poor | 2\\* | - | - | - |" in markdown
+    assert "-\\*" in markdown and "all videos of" in markdown
+
+
+def test_what_is_said_of_one_run() -> None:
+    records = [ok(v, d, 0.9) for v in "pq" for d in CLASSICAL]
+    run = make_run([bad("p", CLASSICAL[0]), *records[1:]], "poor")
+    text = run_summary_text(run)
+    assert "Quality not shown: needs all videos of subject_consistency, aesthetic_quality" in text
+    assert "Total not shown: needs Quality and Semantic" in text
+    assert "not comparable with published scores" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("subject_consistency"))
+    assert line.split()[1:] == ["0.900000", "90.00", "1", "1", "0"]
+    partial = " ".join(run_summary_text(run, available_totals).split())
+    assert (
+        "(partial, 6 of 7; without aesthetic_quality; not all videos in subject_consistency)"
+        in partial
+    )
+    summary = json.loads(json.dumps(run_summary(run, available_totals), allow_nan=False))
+    assert summary["dimensions"]["subject_consistency"]["failed"] == 1
+    assert summary["protocol"]["backend"] == "classical"
+    assert summary["quality"] == score_run(run, available_totals).totals.quality
+    assert summary["total"] is None and "scene" in summary["without"]
+
+
+def test_a_complete_run_shows_its_totals() -> None:
+    lines = run_summary_text(whole_run(dict.fromkeys(ALL, 0.9))).splitlines()
+    assert lines[-3:] == ["Quality 82.97", "Semantic 152.21", "Total 96.82"]
+
+
+def test_unknown_dimensions_are_shown_raw() -> None:
+    board = build([make_run([ok("v", "zoom", 31.25), ok("v", "scene", 0.5)], "A")])
+    assert "zoom (raw)" in render_text(board) and "31.2500" in render_text(board)
+    assert "## Other dimensions (raw scores)" in leaderboard_markdown(board)
+    assert "zoom,zoom_videos\n" in leaderboard_csv(board)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"backend": "reference"}, "backend: 'classical' -> 'reference'"),
+        ({"clips": "reference"}, "clips: 'exact' -> 'reference'"),
+        ({"dimensions": {"scene": "scene/2"}}, "dimensions.scene: 'scene/1' -> 'scene/2'"),
+        ({"seed": None}, " -> "),
+    ],
+)
+def test_different_protocols_never_share_a_table(change: dict[str, Any], said: str) -> None:
+    protocol = {"backend": "classical", "clips": "exact", "dimensions": {"scene": "scene/1"}}
+    runs = [
+        whole_run({"scene": 0.5}, "A", protocol=protocol),
+        whole_run({"scene": 0.5}, "B", protocol={**protocol, **change}),
+    ]
+    with pytest.raises(UsageError) as caught:
+        build(runs)
+    assert said in str(caught.value) and "runs/A -> runs/B" in str(caught.value)
+
+
+def test_untrained_weights_and_empty_tables_are_refused() -> None:
+    untrained = {"backend": "reference", "untrained": ["dino"]}
+    run = whole_run({"scene": 0.5}, "A", protocol=untrained)
+    with pytest.raises(UsageError, match="untrained"):
+        build([run])
+    assert "no Quality, Semantic, Total: untrained" in run_summary_text(run)
+    with pytest.raises(UsageError, match="at least one run"):
+        build([])
+    with pytest.raises(UsageError, match="no run has a score"):
+        build([make_run([bad("p", "scene")])])
+    with pytest.raises(UsageError, match="given twice"):
+        build([whole_run({"scene": 0.5})] * 2)
+
+
+def test_runs_of_other_prompts_are_pointed_out() -> None:
+    runs = [
+        make_run([ok("v", "scene", 0.5)], name, prompts={"v": prompt})
+        for name, prompt in (("A", "a cat"), ("B", "a dog"))
+    ]
+    assert "not asked for the same prompts" in leaderboard_markdown(build(runs))
+    assert "not asked" not in render_text(build(runs[:1]))
+
+
+def test_equal_names_are_told_apart_by_their_folders() -> None:
+    run = whole_run({"scene": 0.5})
+    runs = [at("M", run, "x/one"), at("M", run, "y/one"), at("M", run, "y/two"), at("N", run, "z")]
+    labels = [row.label for row in build(runs).rows]
+    assert labels == ["M (x/one)", "M (y/one)", "M (y/two)", "N"]
+    twins = [at(c * 50 + "m" * 4000 + "e" * 50, run, c) for c in "ab"]
+    assert [
+        row.label[0]
+        for row in build([replace(t, folder=Path(f"r{i}")) for i, t in enumerate(twins)]).rows
+    ] == ["a", "b"]
+    alike = [at("m" * 2000 + c + "m" * 2000, run, f"r{c}") for c in "ab"]
+    assert {row.label[-4:] for row in build(alike).rows} == {"(ra)", "(rb)"}
+
+
+def test_hostile_names_are_inert_everywhere() -> None:
+    runs = [whole_run({"scene": 0.5, "color": 0.4, "human_action": 1.0}, name) for name in HOSTILE]
+    board = build(runs)
+    markdown, text = leaderboard_markdown(board), render_text(board)
+    rows = [line for line in markdown.splitlines() if line.startswith("| ")]
+    assert all(line.replace("\\|", "").count("|") in (5, 6) for line in rows)
+    assert "<" not in markdown and "[link]" not in markdown and "`code`" not in markdown
+    for shown in (markdown, text):
+        assert all(c.isprintable() for c in shown.replace("\n", ""))
+        assert max(map(len, shown.splitlines())) < 300
+    assert list(read(leaderboard_csv(board)).model[:2]) == ["'=cmd()", "'+1"]
+    json.dumps(leaderboard_summary(board), allow_nan=False)
+    for start in (0, 8):
+        assert plots.radar_png(build(runs[start : start + 10])).startswith(b"\x89PNG")
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+@pytest.mark.parametrize(("runs", "dimensions"), [(1, 1), (3, 2), (1, 6), (8, 16), (12, 16)])
+def test_pictures(runs: int, dimensions: int) -> None:
+    scores = dict.fromkeys(ALL[:dimensions], 0.9)
+    board = build([whole_run(scores, f"model {i}") for i in range(runs)])
+    png = plots.radar_png(board)
+    width, height = png_size(png)
+    assert width == plots.WIDTH_PIXELS and 400 < height < 2200
+    assert len(png) > 10_000
+    assert plots.radar_png(board) == png
+
+
+def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[float]] = []
+    from matplotlib.projections.polar import PolarAxes
+
+    plot = PolarAxes.plot
+
+    def spy(self: PolarAxes, angles: list[float], values: list[float], **more: Any) -> Any:
+        drawn.append(values)
+        return plot(self, angles, values, **more)
+
+    monkeypatch.setattr(PolarAxes, "plot", spy)
+    whole = whole_run(dict.fromkeys(CLASSICAL, 0.05), "A")
+    lacking = whole_run(dict.fromkeys(CLASSICAL[1:], 2.0), "B")
+    plots.radar_png(build([whole, lacking]))
+    below, gap = drawn
+    assert below[:4] == [0, 0, 0, 0] and below[4] == pytest.approx(5)
+    assert gap[0] != gap[0] and gap[-1] != gap[-1] and gap[1:6] == [100] * 5
+
+
+def test_only_official_dimensions_are_drawn() -> None:
+    board = build([whole_run({"zoom": 3.0})])
+    assert plots.drawable_dimensions(board) == []
+    with pytest.raises(UsageError, match="no picture"):
+        plots.radar_png(board)
+
+
+def store(run: Run, folder: Path) -> Path:
+    with Store(folder) as target:
+        target.write_manifest(run.manifest)
+        target.put_samples([replace(s, dimensions=run.manifest.dimensions) for s in run.samples])
+        target.put(run.records)
+    return folder
+
+
+def call(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command.run(parser.parse_args([str(a) for a in arguments]))
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = store(whole_run(dict.fromkeys(CLASSICAL, 0.9), "A"), tmp_path / "a")
+    other = store(whole_run(dict.fromkeys(CLASSICAL, 0.8), "B"), tmp_path / "b")
+    out = tmp_path / "new" / "out"
+    assert call(run, other, "--output", out) == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "leaderboard.csv",
+        "leaderboard.md",
+        "radar.png",
+    ]
+    assert re.search(r"^Quality +- +-$", capsys.readouterr().out, re.MULTILINE)
+    assert call(run, other, "--output", out, "--partial", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [r["model"] for r in summary["runs"]] == ["A", "B"]
+    assert summary["runs"][0]["quality"] > summary["runs"][1]["quality"]
+    assert read((out / "leaderboard.csv").read_text()).partial_quality.all()
+
+
+def test_the_command_leaves_no_stale_picture(tmp_path: Path) -> None:
+    run = store(whole_run({"zoom": 2.0}, "A"), tmp_path / "a")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "radar.png").write_bytes(b"old")
+    assert call(run, "--output", tmp_path / "out") == 0
+    assert not (tmp_path / "out" / "radar.png").exists()
+
+
+def test_an_unwritable_output_is_the_environments_fault(tmp_path: Path) -> None:
+    run = store(whole_run({"scene": 0.5}, "A"), tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match="cannot be written"):
+        call(run, "--output", tmp_path / "file" / "out")
+    (tmp_path / "out" / "radar.png").mkdir(parents=True)
+    with pytest.raises(EnvironmentFault):
+        call(run, "--output", tmp_path / "out")
+    assert not list((tmp_path / "out").glob(".*"))
