@@ -28,7 +28,6 @@ RATE = 24
 def make_footage(path: Path, width: int, height: int, seconds: int) -> Path:
     """A synthetic scene, encoded as generators do."""
     from vbench_long.generators import GENERATORS, Request
-
     from vbench_long.video import Encoding, write_video
 
     options = {
@@ -47,7 +46,6 @@ def make_footage(path: Path, width: int, height: int, seconds: int) -> Path:
 def measure(path: Path, dimensions: list[str]) -> dict[str, float]:
     """Judge one video in this process (or only decode it) and say how fast."""
     from vbench_long.dimensions import DIMENSIONS
-
     from vbench_long.evaluation.runner import Runner
     from vbench_long.records import Sample, Status
     from vbench_long.video import probe, read_frames
@@ -64,8 +62,16 @@ def measure(path: Path, dimensions: list[str]) -> dict[str, float]:
         seconds = perf_counter() - started
         frames = runner.counts.frames["v"]
         assert all(record.status is Status.OK for record in records), records
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"frames": frames, "fps": frames / seconds, "peak_mib": peak}
+    return {"frames": frames, "fps": frames / seconds, "peak_mib": peak_mib()}
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process. (ru_maxrss would count the parent's before exec.)"""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def in_own_process(path: Path, dimensions: list[str]) -> dict[str, float]:

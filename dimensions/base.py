@@ -76,7 +76,7 @@ class Dimension(ABC):
         bounds: legal range of a score (lowest, highest); outside it the record is an error.
         backbones: per backend, the backbone that plays each role. A backend that is absent
             has no honest version of this dimension.
-        revision: raised when the arithmetic changes a score.
+        revision: raised when the arithmetic, its own or its backbones', changes a score.
     """
 
     name: ClassVar[str]
@@ -93,6 +93,11 @@ class Dimension(ABC):
                 f"use {have}" if have else "it needs weights this release cannot load yet",
             )
         self.backend = backend
+
+    @property
+    def identity(self) -> str:
+        """What computes the score; stored with every record."""
+        return f"{self.name}/{self.backend}/{self.revision}"
 
     @abstractmethod
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import moving_frames
-from vbench_long.dimensions import DIMENSIONS
 
-from vbench_long.errors import RunError, UsageError
+from vbench_long.dimensions import DIMENSIONS
+from vbench_long.errors import UsageError
 from vbench_long.evaluation import RunConfig, evaluate
 from vbench_long.evaluation.runner import Runner, video_value
 from vbench_long.evaluation.samples import file_name, from_videos
@@ -40,10 +40,11 @@ def tables(run: Path) -> bytes:
 # --- one decode ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("frames", [16, 40, 49])
+@pytest.mark.parametrize(("frames", "pairs"), [(16, 15), (40, 15 + 15 + 8), (49, 3 * 15 + 1)])
 def test_each_frame_is_decoded_once_and_each_item_computed_once(
-    make_video: MakeVideo, frames: int
+    make_video: MakeVideo, frames: int, pairs: int
 ) -> None:
+    """Clips of 16 frames; the last one overlaps, and what it shares is not computed again."""
     path = make_video(frames=frames)
     runner = Runner([DIMENSIONS.get(name)("classical") for name in ALL])
     for name in ("one", "two"):
@@ -53,7 +54,7 @@ def test_each_frame_is_decoded_once_and_each_item_computed_once(
     assert counts.decodes == {"one": 1, "two": 1}
     assert counts.frames == {"one": frames, "two": frames}
     assert set(counts.loads.values()) == {1}
-    assert counts.items["pixel_difference"] == 2 * (frames - 1)
+    assert counts.items["pixel_difference"] == 2 * pairs
     assert counts.items["subject_descriptor"] == 2 * frames
 
 
@@ -141,11 +142,11 @@ def test_dimensions_can_be_added_later(tmp_path: Path, videos: Path) -> None:
 
 def test_another_protocol_needs_another_folder(tmp_path: Path, videos: Path) -> None:
     evaluate(RunConfig(tmp_path / "run", videos=videos, dimensions=("temporal_flickering",)))
-    with pytest.raises(RunError, match=r"protocol\.scenes: None -> 35\.0"):
+    with pytest.raises(UsageError, match=r"protocol\.scenes: None -> 35\.0"):
         evaluate(RunConfig(tmp_path / "run", videos=videos, scenes=35.0))
-    with pytest.raises(RunError, match=r"protocol\.backend"):
+    with pytest.raises(UsageError, match=r"protocol\.backend"):
         evaluate(RunConfig(tmp_path / "run", videos=videos, backend="reference"))
-    with pytest.raises(RunError, match=r"model\.videos"):
+    with pytest.raises(UsageError, match=r"model\.videos"):
         evaluate(RunConfig(tmp_path / "run", videos=videos / "a cat-0.mp4"))
 
 
@@ -362,7 +363,7 @@ def test_a_generator_fills_the_run(tmp_path: Path) -> None:
         dimensions=("temporal_flickering",),
     )
     assert tables(evaluate(again).run.folder) == tables(run.folder)
-    with pytest.raises(RunError, match=r"model\.seed: 0 -> 5"):
+    with pytest.raises(UsageError, match=r"model\.seed: 0 -> 5"):
         evaluate(replace(config, seed=5))
     assert load_run(tmp_path / "run").manifest.name == "synthetic"
     assert Fraction(run.manifest.model["settings"]["fps"]) == 8

@@ -285,3 +285,14 @@ def test_real_videos_decode_to_the_frames_their_packets_promise(shared: Path) ->
     for path in videos:
         info = probe(path)
         assert sum(1 for _ in read_frames(info)) == info.frames, path.name
+
+
+def test_the_same_frames_give_the_same_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = [cv2.GaussianBlur(f, (0, 0), 2) for f in moving_frames(24, 64, 48)]
+    frames = [np.clip(f + rng.normal(0, 3, f.shape), 0, 255).astype(np.uint8) for f in frames]
+    files = set()
+    for _ in range(25):
+        write_video(tmp_path / "a.mp4", frames, Fraction(8))
+        files.add(file_sha256(tmp_path / "a.mp4"))
+    assert len(files) == 1

@@ -20,6 +20,12 @@ from vbench_long.records import Manifest, Record, Sample, Status, canonical_json
 LOG = logging.getLogger("vbench_long")
 SCHEMA = 1
 
+_DISK_TROUBLE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+_FREE = (
+    "free space or choose another --output; what is stored stays valid, and the same command goes"
+    " on from there"
+)
+
 _TABLES = """
 CREATE TABLE samples(
     position INTEGER NOT NULL, video TEXT PRIMARY KEY, prompt TEXT NOT NULL,
@@ -35,12 +41,12 @@ CREATE TABLE environments(id TEXT PRIMARY KEY, facts TEXT NOT NULL);
 """
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`: a reader, or a crash, finds the old or the new, never half."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content`: a reader, or a crash, finds the old or the new, never half."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -60,23 +66,16 @@ def disk_faults(where: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if "full" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
-            raise EnvironmentFault(
-                f"the run cannot be written ({error})",
-                str(where),
-                "free space or choose another"
-                " --output; what is stored stays valid and the same command goes on from there",
-            ) from error
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(_DISK_TROUBLE):
+            what = f"the run cannot be written ({error})"
+            raise EnvironmentFault(what, str(where), _FREE) from error
         raise RunError(
             f"the run's records are damaged ({error})", str(where), "restore or delete the folder"
         ) from error
     except OSError as error:
-        raise EnvironmentFault(
-            f"the run cannot be written ({error.strerror or error})",
-            str(error.filename or where),
-            "free space or choose another --output; what is stored stays valid and the same"
-            " command goes on from there",
-        ) from error
+        what = f"the run cannot be written ({error.strerror or error})"
+        raise EnvironmentFault(what, str(error.filename or where), _FREE) from error
 
 
 class Store:
@@ -292,6 +291,10 @@ def _read_records(database: sqlite3.Connection) -> list[Record]:
     columns = ",".join(f"r.{f.name}" for f in fields(Record))
     order = "FROM records r JOIN samples s USING (video) ORDER BY s.position, r.dimension"
     return [
-        Record(*row[:2], Status(row[2]), *row[3:5], json.loads(row[5]), *row[6:])
+        Record(
+            video=row[0], dimension=row[1], status=Status(row[2]), value=row[3], error=row[4],
+            parts=json.loads(row[5]), seconds=row[6], sha256=row[7], identity=row[8],
+            environment=row[9],
+        )
         for row in database.execute(f"SELECT {columns} {order}")
-    ]
+    ]  # fmt: skip

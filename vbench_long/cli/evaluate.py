@@ -11,6 +11,7 @@ The same command goes on where an interrupted one stopped.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 
 HELP = "judge videos into a run folder"
+TABLES = ("scores.csv", "videos.csv", "run.json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
     )
     with _progress() as progress:
         outcome = evaluate(config, progress)
+    log = logging.getLogger("vbench_long")
+    log.info("wrote %s", ", ".join(str(args.output / name) for name in TABLES))
     rule = available_totals if args.partial else complete_totals
     if args.json:
         print(json.dumps(run_summary(outcome.run, rule), indent=1))
@@ -122,8 +126,6 @@ def parse_model_args(text: str) -> dict[str, str]:
 def _progress() -> Iterator[Callable[[int, int, str], None]]:
     """A bar with ETA on a terminal, plain lines with ETA elsewhere; always on stderr."""
     if sys.stderr.isatty():
-        import logging
-
         from tqdm import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
 

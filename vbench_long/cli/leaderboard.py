@@ -78,15 +78,7 @@ def _write(folder: Path, files: Mapping[str, str | bytes | None]) -> list[Path]:
             if content is None:
                 path.unlink(missing_ok=True)
                 continue
-            if isinstance(content, str):
-                write_atomically(path, content)
-            else:
-                partial = path.with_name(f".{name}.partial")
-                try:
-                    partial.write_bytes(content)
-                    partial.replace(path)
-                finally:
-                    partial.unlink(missing_ok=True)
+            write_atomically(path, content)
             written.append(path)
     except OSError as error:
         raise EnvironmentFault(

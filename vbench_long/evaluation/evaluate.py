@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vbench_long.dimensions import DIMENSIONS, Dimension
-from vbench_long.errors import GenerationError, RunError, UsageError, VBenchLongError, VideoError
+from vbench_long.errors import GenerationError, UsageError, VBenchLongError, VideoError
 from vbench_long.evaluation.runner import Counts, Runner
 from vbench_long.evaluation.samples import Planned, Problem, from_suite, from_videos, manifest_csv
 from vbench_long.generators import GENERATORS, Generator, Request
@@ -83,8 +83,9 @@ def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
     Only what is planned and not stored is done. A killed run loses the video it was at.
 
     Raises:
-        UsageError: the configuration asks for something that does not exist.
-        RunError: the folder holds another run.
+        UsageError: the configuration asks for something that does not exist, or the folder holds
+            another run.
+        RunError: the folder's files are damaged, or another process writes them.
         EnvironmentFault: the folder cannot be written.
     """
     dimensions = choose_dimensions(config.dimensions, config.backend)
@@ -286,7 +287,7 @@ def _continued(store: Store, planned: Manifest, environment_key: str) -> Manifes
     """The manifest to go on with: the stored one if there is one and it is of the same run.
 
     Raises:
-        RunError: the folder holds another protocol or other videos; the message says what differs.
+        UsageError: the folder holds another protocol or other videos; the message says which.
     """
     planned = replace(planned, environment=environment_key)
     earlier = store.manifest()
@@ -297,7 +298,7 @@ def _continued(store: Store, planned: Manifest, environment_key: str) -> Manifes
         {"protocol": planned.protocol, "model": planned.model},
     )
     if differences:
-        raise RunError(
+        raise UsageError(
             f"the folder holds another run ({'; '.join(differences)})",
             str(store.folder),
             "choose another --output, or repeat the command that began it",

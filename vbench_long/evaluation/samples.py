@@ -129,7 +129,8 @@ def _list(source: Path) -> list[Sample]:
         raise UsageError(
             "there is no such folder, video or manifest", str(source), "check --videos"
         )
-    videos, others = [], []
+    videos: list[Path] = []
+    others: list[Path] = []
     for entry in sorted(source.iterdir()):
         if entry.name.startswith("."):
             continue
@@ -231,7 +232,7 @@ def _duplicates(found: Sequence[Sample]) -> dict[str, Problem]:
     claims: dict[tuple[str, int], list[str]] = {}
     for sample in found:
         claims.setdefault((sample.prompt, sample.index), []).append(sample.video)
-    problems = {}
+    problems: dict[str, Problem] = {}
     for (_, index), videos in claims.items():
         if len(videos) > 1:
             names = ", ".join(videos)

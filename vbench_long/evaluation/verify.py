@@ -42,7 +42,7 @@ def verify(folder: Path) -> list[str]:
         file = folder / name
         if not file.exists():
             problems.append(f"{name} is missing; run the evaluate command again")
-        elif file.read_text(encoding="utf-8", newline="") != text:
+        elif file.read_bytes() != text.encode():
             problems.append(f"{name} is not what the records say; run the evaluate command again")
     return problems
 

@@ -176,7 +176,7 @@ def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Itera
     for index, picture in enumerate(container.decode(stream)):
         if picture.is_corrupt:
             raise VideoError(f"frame {index} is damaged", str(path), "generate or copy it again")
-        rgb = picture.to_ndarray(format="rgb24")
+        rgb: Image = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
         # The display matrix counts counter-clockwise, as numpy's rot90 does.
         turns = round(picture.rotation / 90) % 4
         yield np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb

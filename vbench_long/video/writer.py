@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 from vbench_long.errors import EnvironmentFault, VideoError
 from vbench_long.video.frame import Image
@@ -19,6 +20,10 @@ _DISK_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
     errno.ENOENT, errno.ENOTDIR, errno.EIO,
 )  # fmt: skip
+
+# x264's macroblock tree gives other bytes from one call to the next on processors with AVX-512,
+# with one thread and equal frames; without it every call gives the same file.
+_H264 = {"crf": "12", "preset": "veryfast", "x264-params": "mbtree=0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Encoding:
 
     codec: str = "libx264"
     pixel_format: str = "yuv420p"
-    options: dict[str, str] = field(default_factory=lambda: {"crf": "12", "preset": "veryfast"})
+    options: dict[str, str] = field(default_factory=lambda: dict(_H264))
     threads: int = 1
 
 
@@ -82,6 +87,8 @@ def _encode(path: Path, frames: Iterable[Image], fps: Fraction, encoding: Encodi
     count = 0
     with av.open(str(path), "w") as container:
         stream = container.add_stream(encoding.codec, rate=fps, options=encoding.options)
+        if not isinstance(stream, VideoStream):
+            raise VideoError(f"{encoding.codec} encodes no video", str(path), "name another codec")
         stream.pix_fmt = encoding.pixel_format
         stream.codec_context.thread_count = encoding.threads
         for rgb in frames:

@@ -1,0 +1,116 @@
+"""End to end against the published program's scores on the shared golden videos."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from vbench_long.evaluation import RunConfig, evaluate
+from vbench_long.leaderboard.scores import dimension_scores
+from vbench_long.store import Run
+from vbench_long.video import Encoding, probe, read_frames, write_video
+
+TOLERANCE = 1e-6
+
+
+def golden(shared: Path, name: str) -> dict:
+    path = shared / "reference/protocol/golden" / f"scores_{name}.json"
+    return json.loads(path.read_text())["dimensions"]["temporal_flickering"]
+
+
+def flicker(videos: Path, output: Path, backend: str = "reference") -> Run:
+    config = RunConfig(output, videos=videos, dimensions=("temporal_flickering",), backend=backend)
+    return evaluate(config).run
+
+
+def clip_scores(run: Run) -> dict[str, float]:
+    """Per clip, under the name the published program gives it."""
+    scores = {}
+    for record in run.records:
+        clips, stem = record.parts["clips"], Path(record.video).stem
+        whole = len(clips) == 1
+        for number, clip in enumerate(clips):
+            scores[f"{stem}_{'full' if whole else f'{number:03d}'}.mp4"] = clip["value"]
+    return scores
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("backend", ["reference", "classical"])
+def test_submitted_pixels(shared: Path, tmp_path: Path, backend: str) -> None:
+    expected = golden(shared, "lossless")
+    videos = shared / "reference/protocol/videos/golden_set"
+    run = flicker(videos, tmp_path / "run", backend)
+    ours = clip_scores(run)
+    theirs = {name: clip["video_results"] for name, clip in expected["clips"].items()}
+    assert ours == pytest.approx(theirs, abs=TOLERANCE)
+    per_video = {Path(r.video).stem: r.value for r in run.records}
+    assert per_video == pytest.approx(expected["per_video_mean"], abs=TOLERANCE)
+    (score,) = dimension_scores(run)
+    assert score.score == pytest.approx(expected["reference_overall"], abs=TOLERANCE)
+    assert score.per_video == pytest.approx(expected["mean_over_videos"], abs=TOLERANCE)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "folder"), [("abr_1024k", "abr_clips"), ("abr_480p", "abr_clips_480p")]
+)
+def test_stored_clips_of_the_published_encoder(
+    shared: Path, tmp_path: Path, name: str, folder: str
+) -> None:
+    """Each stored file is one clip already, so it must come out as one clip again."""
+    run = flicker(shared / "reference/protocol/videos" / folder, tmp_path / "run")
+    ours = {r.video: r.value for r in run.records if not r.video.startswith("fastbranch")}
+    assert all(len(r.parts["clips"]) == 1 for r in run.records)
+    theirs = {n: clip["video_results"] for n, clip in golden(shared, name)["clips"].items()}
+    assert ours == pytest.approx(theirs, abs=TOLERANCE)
+
+
+@pytest.mark.shared
+def test_clips_written_at_crf_23(shared: Path, tmp_path: Path) -> None:
+    """The clips are not stored; encoded here, they agree as far as the x264 builds do."""
+    theirs = golden(shared, "crf23")["clips"]
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    plan = json.loads((shared / "reference/protocol/golden/scores_crf23.json").read_text())
+    for name, (first, last) in plan["_about"]["clip_frames_inclusive"].items():
+        stem = name.rsplit("_", 1)[0]
+        info = probe(shared / "reference/protocol/videos/golden_set" / f"{stem}.mp4")
+        frames = [frame.rgb for frame in read_frames(info)][first : last + 1]
+        encoding = Encoding("libx264", "yuv420p", options={}, threads=2)
+        write_video(folder / name, frames, Fraction(int(info.fps)), encoding)
+    ours = {r.video: r.value for r in flicker(folder, tmp_path / "run").records}
+    assert ours == pytest.approx({n: c["video_results"] for n, c in theirs.items()}, abs=1e-4)
+
+
+@pytest.mark.shared
+def test_a_real_clip_scored_with_real_weights_elsewhere(shared: Path, tmp_path: Path) -> None:
+    facts = json.loads((shared / "anchors/realweights_golden.json").read_text())
+    run = flicker(shared / "videos/ltx2_realweights.mp4", tmp_path / "run")
+    (record,) = run.records
+    pairs = [(c["start"], c["stop"]) for c in record.parts["clips"]]
+    assert pairs == [(0, 48), (48, 96), (72, 120)]
+    # The published figure is that of the short protocol, one clip of all frames.
+    whole = evaluate(
+        RunConfig(tmp_path / "whole", videos=_one_clip_manifest(shared, tmp_path),
+                  suite=str(_ten_second_suite(tmp_path)), dimensions=("temporal_flickering",))
+    ).run  # fmt: skip
+    assert whole.records[0].value == pytest.approx(
+        facts["our_check_x86_64"]["temporal_flickering"], abs=TOLERANCE
+    )
+    assert whole.records[0].value == pytest.approx(facts["scores"]["temporal_flickering"], abs=5e-5)
+
+
+def _one_clip_manifest(shared: Path, folder: Path) -> Path:
+    path = folder / "list.csv"
+    path.write_text(f"path,prompt\n{shared / 'videos/ltx2_realweights.mp4'},two people talk\n")
+    return path
+
+
+def _ten_second_suite(folder: Path) -> Path:
+    path = folder / "suite.json"
+    entry = {"prompt_en": "two people talk", "dimension": ["temporal_flickering", "temporal_style"]}
+    path.write_text(json.dumps([entry]))
+    return path
