@@ -38,7 +38,7 @@ setup(
         "filelock>=3.13",
         "matplotlib>=3.9",
         "numpy>=2",
-        "opencv-python-headless>=4.10",
+        "opencv-python-headless>=5",
         "pandas>=2.2",
         "scenedetect-headless>=0.7",
         "scipy>=1.14",

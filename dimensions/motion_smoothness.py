@@ -19,9 +19,9 @@ class MotionSmoothness(Dimension):
     clip scores 1. With an even number of frames the last one is not used.
 
     Source: VBench (Huang et al., CVPR 2024); published predictions come from AMT-S (Li et al.,
-    CVPR 2023). The classical backend interpolates along DIS optical flow, whose errors are
-    larger: its scores lie below the network's. A clip of fewer than three frames has no score
-    (published: assertion error).
+    CVPR 2023). The classical backend interpolates along DIS optical flow; on the one video
+    with a score by the published weights it comes within 0.001 of it, which says nothing about
+    hard motion. A clip of fewer than three frames has no score (published: assertion error).
     """
 
     name = "motion_smoothness"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,7 @@ from vbench_long.evaluation.samples import file_name, from_videos
 from vbench_long.evaluation.verify import verify
 from vbench_long.records import Sample, Status
 from vbench_long.store import load_run
+from vbench_long.video import Encoding, Frame, VideoInfo, read_frames
 
 ALL = tuple(DIMENSIONS.built_in)
 MakeVideo = Callable[..., Path]
@@ -56,6 +58,32 @@ def test_each_frame_is_decoded_once_and_each_item_computed_once(
     assert set(counts.loads.values()) == {1}
     assert counts.items["pixel_difference"] == 2 * pairs
     assert counts.items["subject_descriptor"] == 2 * frames
+
+
+def test_memory_does_not_grow_with_length(
+    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import vbench_long.evaluation.runner as module
+
+    def most_alive(frames: int) -> int:
+        path = make_video(f"{frames}.mp4", moving_frames(frames, 32, 32))
+        alive: set[int] = set()
+        peaks = [0]
+
+        def watched(info: VideoInfo) -> Iterator[Frame]:
+            for frame in read_frames(info):
+                alive.add(frame.index)
+                weakref.finalize(frame.rgb, alive.discard, frame.index)
+                peaks.append(len(alive))
+                yield frame
+
+        monkeypatch.setattr(module, "read_frames", watched)
+        runner = Runner([DIMENSIONS.get(name)("classical") for name in ALL])
+        records = runner.judge(Sample("v", "p", 0, "", dimensions=ALL), path, ALL)
+        assert all(r.status is Status.OK for r in records)
+        return max(peaks)
+
+    assert most_alive(480) <= most_alive(48) + 4
 
 
 def test_a_header_that_lies_costs_a_second_decode_and_a_note(
@@ -161,6 +189,8 @@ def test_bad_videos_cost_their_own_rows_only(
     make_video("one-0.mp4", 1, folder=videos)
     make_video("two-0.mp4", 2, folder=videos)
     make_video("flat-0.mp4", [f[:2] for f in moving_frames(16)], folder=videos)
+    thin = Encoding("ffv1", "bgr0", {})
+    make_video("thin-0.mkv", [f[:1] for f in moving_frames(16)], folder=videos, encoding=thin)
     make_video("a cat-0.mkv", 20, folder=videos)  # a second claim to sample 0 of "a cat"
     run = evaluate(RunConfig(tmp_path / "run", videos=videos)).run
     status = {(r.video, r.dimension): r.status for r in run.records}
@@ -180,6 +210,8 @@ def test_bad_videos_cost_their_own_rows_only(
     assert status["two-0.mp4", "temporal_flickering"] is Status.OK
     assert status["two-0.mp4", "motion_smoothness"] is Status.FAILED
     assert status["flat-0.mp4", "temporal_flickering"] is Status.OK
+    assert status["thin-0.mkv", "temporal_flickering"] is Status.OK
+    assert "too small" in errors["thin-0.mkv", "imaging_quality"]
     assert all(errors[key] for key in status if status[key] is Status.FAILED)
     assert verify(tmp_path / "run") == []
     (videos / "a cat-0.mkv").unlink()

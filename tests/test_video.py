@@ -219,8 +219,20 @@ def test_broken_files_end_in_one_clear_error(
         assert name in str(caught.value)
     with pytest.raises(VideoError, match="no video stream"):
         probe(audio)
+    (tmp_path / "nothing.gif").write_bytes(b"GIF89a" + bytes(7) + b"," + bytes(9) + b"\x02\x00;")
+    with pytest.raises(VideoError):
+        decode(tmp_path / "nothing.gif")
     with pytest.raises(VideoError, match="no such video"):
         probe(tmp_path / "nowhere.mp4")
+
+
+def test_frames_one_pixel_high_decode(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    frames = [f[:1] for f in moving_frames(3)]
+    ours = decode(make_video("thin.mkv", frames, encoding=Encoding("ffv1", "bgr0", {})))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, frames, strict=True))
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "0.png"), frames[0][:, :1])
+    assert decode(tmp_path / "images")[0].shape == (1, 1, 3)
 
 
 def test_flipped_bytes_are_an_error_or_the_frames_that_decode(

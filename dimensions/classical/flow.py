@@ -49,7 +49,7 @@ class DisFlow:
 
     Differs from RAFT (Teed and Deng, ECCV 2020): flat and repetitive surfaces are guessed without
     learning, edges are less crisp, and stray vectors lift the top 5 % of a pure shift by about
-    5 % (from 4 pixels on at 480p; by 20 to 60 % below 2 pixels, far from any threshold).
+    5 % (from 8 pixels on at 480p; by 20 to 60 % at 1 and 2 pixels, far from any threshold).
     """
 
     batch = 1

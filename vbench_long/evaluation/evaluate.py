@@ -159,6 +159,8 @@ class _Work:
         for done, sample in enumerate(samples):
             progress(done, len(samples), sample.video)
             records = self._lacking_records(sample, stored)
+            for error in dict.fromkeys(record.error for record in records if record.error):
+                LOG.warning("%s: %s", sample.video, error)
             if records:
                 self.store.put(records)
         progress(len(samples), len(samples), "")
@@ -176,7 +178,6 @@ class _Work:
                 return self._without_score(sample, Status.MISSING, "there is no such file")
             sha256 = file_sha256(path)
         except (GenerationError, VideoError) as error:
-            LOG.warning("%s", error)
             return self._without_score(sample, Status.FAILED, str(error))
         lacking = [
             name

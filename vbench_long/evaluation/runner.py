@@ -97,7 +97,6 @@ class Runner:
         try:
             plan, done, notes = self._measure(sample, path, dimensions)
         except VideoError as error:
-            LOG.warning("%s", error)
             return [
                 Record(sample.video, name, Status.FAILED, error=_inside(error, path))
                 for name in names

@@ -237,7 +237,6 @@ def _duplicates(found: Sequence[Sample]) -> dict[str, Problem]:
         if len(videos) > 1:
             names = ", ".join(videos)
             error = f"{len(videos)} videos claim sample {index} of a prompt ({names}); keep one"
-            LOG.warning("%s", error)
             problems |= {video: Problem(Status.FAILED, error) for video in videos}
     return problems
 
