@@ -22,7 +22,7 @@ setup(
     description="How good are generated long videos: VBench-Long's measures in one decode",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=packages,

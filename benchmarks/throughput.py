@@ -66,7 +66,7 @@ def measure(path: Path, dimensions: list[str]) -> dict[str, float]:
 
 
 def peak_mib() -> float:
-    """Peak resident memory of this process. (ru_maxrss would count the parent's before exec.)"""
+    """Peak resident memory of this process; ru_maxrss would count the parent's before exec."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
