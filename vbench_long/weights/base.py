@@ -1,0 +1,38 @@
+"""What a source of checkpoints is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+
+
+class Weights(Protocol):
+    """Hands out state dicts by the name of their catalog record.
+
+    Attributes:
+        untrained: whether the numbers are made up; records computed with them say so.
+    """
+
+    untrained: bool
+
+    def load(
+        self, name: str, wanted: Mapping[str, torch.Tensor], ignored: tuple[str, ...] = ()
+    ) -> dict[str, torch.Tensor]:
+        """The tensors of checkpoint `name`, strictly.
+
+        Args:
+            name: of the catalog record ("dino_vitb16").
+            wanted: published key -> a tensor of the shape and dtype expected ("meta" device is
+                enough).
+            ignored: regular expressions of published keys that may be there and are dropped.
+
+        Returns:
+            One tensor per wanted key, on the CPU.
+
+        Raises:
+            EnvironmentFault: the checkpoint is not on this machine, is damaged, is of another
+                model (a key or shape is missing, or one is there that nobody wants).
+        """
+        ...
