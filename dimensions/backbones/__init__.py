@@ -1,0 +1,1 @@
+"""The published networks: one file each, frames in, features out."""
