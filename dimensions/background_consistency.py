@@ -23,5 +23,6 @@ class BackgroundConsistency(SlowFast):
     name = "background_consistency"
     table = "background"
     backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"frame": "clip_vitb32", "clip": "dreamsim"},
         "classical": {"frame": "background_descriptor", "clip": "background_descriptor"},
     }

@@ -107,6 +107,14 @@ class Dimension(ABC):
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Score one clip from the features of its items. Pure."""
 
+    def settled(self, clip: Clip, video: VideoFacts, features: Features) -> bool:
+        """Whether items that are still to come can no longer change the score of `clip`.
+
+        Asked with the features of the first items, in their order; what is settled is not
+        computed further, so `score_clip` must give the same for every longer list. Pure.
+        """
+        return False
+
     def scene_items(self, clips: Sequence[Clip]) -> Items:
         """Items that compare the clips of one scene with each other (the fast branch)."""
         return {}
@@ -147,6 +155,7 @@ DIMENSIONS: Registry[type[Dimension]] = Registry(
         "temporal_flickering": f"{_ROOM}.temporal_flickering:TemporalFlickering",
         "motion_smoothness": f"{_ROOM}.motion_smoothness:MotionSmoothness",
         "dynamic_degree": f"{_ROOM}.dynamic_degree:DynamicDegree",
+        "aesthetic_quality": f"{_ROOM}.aesthetic_quality:AestheticQuality",
         "imaging_quality": f"{_ROOM}.imaging_quality:ImagingQuality",
     },
     group="vbench_long.dimensions",
@@ -161,6 +170,34 @@ BACKBONES: Registry[type[Backbone]] = Registry(
         "dis_flow": f"{_ROOM}.classical.flow:DisFlow",
         "dis_interpolation": f"{_ROOM}.classical.flow:DisInterpolation",
         "image_defects": f"{_ROOM}.classical.image_defects:ImageDefects",
+        "dino_vitb16": f"{_ROOM}.backbones.dino:DinoVitB16",
+        "dinov2_vitb14": f"{_ROOM}.backbones.dino:DinoV2VitB14",
+        "dreamsim": f"{_ROOM}.backbones.dreamsim:DreamSimEnsemble",
+        "clip_vitb32": f"{_ROOM}.backbones.clip:ClipVitB32",
+        "aesthetic_clip_l14": f"{_ROOM}.backbones.clip:AestheticClipL14",
+        "raft": f"{_ROOM}.backbones.raft:Raft",
+        "amt_s": f"{_ROOM}.backbones.amt:AmtS",
+        "musiq_spaq": f"{_ROOM}.backbones.musiq:MusiqSpaq",
     },
     group="vbench_long.backbones",
 )
+
+CHECKPOINTS: Mapping[str, tuple[str, ...]] = {
+    "dino_vitb16": ("dino_vitb16",),
+    "dinov2_vitb14": ("dinov2_vitb14",),
+    "dreamsim": (
+        "dino_vitb16",
+        "dreamsim_clip_vitb16",
+        "dreamsim_open_clip_vitb16",
+        "dreamsim_lora",
+    ),
+    "clip_vitb32": ("clip_vitb32",),
+    "aesthetic_clip_l14": ("clip_vitl14", "laion_aesthetic_l14"),
+    "raft": ("raft_things",),
+    "amt_s": ("amt_s",),
+    "musiq_spaq": ("musiq_spaq",),
+}
+"""The networks among the backbones, and the catalog's checkpoints each loads.
+
+A network is built as ``Network(weights, compute)``, every other backbone without arguments.
+"""

@@ -46,6 +46,28 @@ def is_dynamic(motions: Sequence[float], threshold: float, needed: int) -> bool:
     return bool(motions) and sum(motion > threshold for motion in motions) >= needed
 
 
+def pairs_until_certain(
+    motions: Sequence[float], pairs: int, threshold: float, needed: int
+) -> int | None:
+    """How many pairs must be seen, in order, until nothing can change the verdict any more.
+
+    Args:
+        motions: of the first pairs, all of them or fewer.
+        pairs: how many there are in all.
+        threshold: above which a pair moves.
+        needed: how many must move.
+
+    Returns:
+        None if `motions` do not decide.
+    """
+    above = 0
+    for seen, motion in enumerate(motions, start=1):
+        above += motion > threshold
+        if above >= needed or above + pairs - seen < needed:
+            return seen
+    return None if pairs else 0
+
+
 class DynamicDegree(Dimension):
     """Whether a clip moves: 1 or 0.
 
@@ -53,6 +75,7 @@ class DynamicDegree(Dimension):
     frames moves if the mean length of its longest 5 % of flow vectors exceeds 6 pixels (at a
     short side of 256, in proportion otherwise). A clip is dynamic if a quarter as many pairs
     move as frames were kept. One pair alone is always dynamic, no pair never (published quirks).
+    Pairs are seen in order and only until the verdict is certain; `seen` of `pairs` says how far.
 
     Source: VBench (Huang et al., CVPR 2024); published flow is RAFT (Teed and Deng, ECCV 2020).
     The classical backend uses DIS flow. The interval follows the truncated frame rate that
@@ -61,6 +84,7 @@ class DynamicDegree(Dimension):
 
     name = "dynamic_degree"
     backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"pair": "raft"},
         "classical": {"pair": "dis_flow"},
     }
 
@@ -71,16 +95,32 @@ class DynamicDegree(Dimension):
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: arrays whose first entry is a pair's top 5 % motion in pixels."""
-        motions = [float(feature.flat[0]) for feature in features["pair"]]
+        seen = self._seen(clip, video, features)
+        if seen is None:
+            raise ValueError(f"{len(features['pair'])} pairs do not decide whether a clip moves")
+        motions = [float(feature.flat[0]) for feature in features["pair"][:seen]]
         threshold = motion_threshold(video.height, video.width)
         needed = pairs_needed(len(self._kept(clip, video)))
         parts = {
-            "pairs": len(motions),
+            "pairs": len(self.clip_items(clip, video)["pair"]),
+            "seen": seen,
             "above": sum(motion > threshold for motion in motions),
             "needed": needed,
             "threshold": threshold,
         }
         return ClipScore(float(is_dynamic(motions, threshold, needed)), parts)
+
+    def settled(self, clip: Clip, video: VideoFacts, features: Features) -> bool:
+        """Enough pairs moved, or too few are left."""
+        return self._seen(clip, video, features) is not None
+
+    def _seen(self, clip: Clip, video: VideoFacts, features: Features) -> int | None:
+        return pairs_until_certain(
+            [float(feature.flat[0]) for feature in features["pair"]],
+            len(self.clip_items(clip, video)["pair"]),
+            motion_threshold(video.height, video.width),
+            pairs_needed(len(self._kept(clip, video))),
+        )
 
     def _kept(self, clip: Clip, video: VideoFacts) -> range:
         return clip.frames[:: sampling_interval(clip_rate(video.fps))]

@@ -27,6 +27,7 @@ class ImagingQuality(Dimension):
 
     name = "imaging_quality"
     backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"frame": "musiq_spaq"},
         "classical": {"frame": "image_defects"},
     }
 

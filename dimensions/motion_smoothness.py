@@ -26,6 +26,7 @@ class MotionSmoothness(Dimension):
 
     name = "motion_smoothness"
     backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"triple": "amt_s"},
         "classical": {"triple": "dis_interpolation"},
     }
 

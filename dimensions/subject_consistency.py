@@ -23,5 +23,6 @@ class SubjectConsistency(SlowFast):
     name = "subject_consistency"
     table = "subject"
     backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"frame": "dino_vitb16", "clip": "dinov2_vitb14"},
         "classical": {"frame": "subject_descriptor", "clip": "subject_descriptor"},
     }

@@ -12,7 +12,7 @@ from importlib import import_module
 from vbench_long import __version__
 from vbench_long.errors import VBenchLongError
 
-COMMANDS = ("evaluate", "leaderboard", "verify", "dimensions", "prompts", "sensitivity")
+COMMANDS = ("evaluate", "leaderboard", "verify", "dimensions", "prompts", "weights", "sensitivity")
 EXIT_CODES = (
     "exit codes: 0 fine, 1 a gate failed, 2 usage, 3 some videos failed (the rest is stored), "
     "4 environment (disk, weights, device), 130 interrupted"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -53,8 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, metavar="N", help="samples per prompt")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N prompts")
     parser.add_argument(
-        "--clips", default="exact", metavar="MODE", help="exact: judge the submitted pixels"
-    )
+        "--clips", default="exact", metavar="MODE",
+        help="exact: judge the submitted pixels (default); reference: put every clip through the"
+        " published program's lossy encode first",
+    )  # fmt: skip
     parser.add_argument(
         "--scenes", type=float, nargs="?", const=35.0, metavar="THRESHOLD",
         help="cut videos at scene changes first (content change above THRESHOLD, default 35)",
@@ -62,7 +65,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=Fraction, metavar="RATE", help="frame rate of folders of images"
     )
-    parser.add_argument("--device", default="cpu", choices=("cpu",), help="where backbones run")
+    parser.add_argument(
+        "--weights", default=os.environ.get("VBENCH_LONG_WEIGHTS", ""), metavar="DIR|seeded",
+        help="folder of checkpoints; or 'seeded': untrained numbers, to try the plumbing",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="where networks run",
+    )
+    parser.add_argument(
+        "--precision", default="fp32", choices=("fp32", "tf32", "bf16"),
+        help="of networks; bf16 only where it is harmless (never RAFT, AMT-S, MUSIQ)",
+    )  # fmt: skip
+    parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write what the work cost as JSON"
+    )
     parser.add_argument(
         "--partial", action="store_true", help="show totals over what there is, and say so"
     )
@@ -72,8 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     import json
+    from dataclasses import fields
 
-    from vbench_long.evaluation import RunConfig, evaluate
+    from vbench_long.evaluation import Networks, RunConfig, evaluate
     from vbench_long.leaderboard.scores import available_totals, complete_totals
     from vbench_long.leaderboard.tables import run_summary, run_summary_text
 
@@ -92,9 +113,13 @@ def run(args: argparse.Namespace) -> int:
         clips=args.clips,
         scenes=args.scenes,
         fps=args.fps,
+        networks=Networks(args.weights, args.device, args.precision, args.compile),
     )
     with _progress() as progress:
         outcome = evaluate(config, progress)
+    if args.report:
+        report = {f.name: dict(getattr(outcome.counts, f.name)) for f in fields(outcome.counts)}
+        args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     log = logging.getLogger("vbench_long")
     log.info("wrote %s", ", ".join(str(args.output / name) for name in TABLES))
     rule = available_totals if args.partial else complete_totals

@@ -1,5 +1,6 @@
 """From videos to stored scores: plan, one decode, features, records."""
 
 from vbench_long.evaluation.evaluate import BACKENDS, RunConfig, evaluate
+from vbench_long.evaluation.networks import Networks
 
-__all__ = ["BACKENDS", "RunConfig", "evaluate"]
+__all__ = ["BACKENDS", "Networks", "RunConfig", "evaluate"]

@@ -13,8 +13,10 @@ from typing import Any
 
 from vbench_long.dimensions import DIMENSIONS, Dimension
 from vbench_long.errors import GenerationError, UsageError, VBenchLongError, VideoError
-from vbench_long.evaluation.runner import Counts, Runner
+from vbench_long.evaluation.networks import Networks
+from vbench_long.evaluation.runner import Runner
 from vbench_long.evaluation.samples import Planned, Problem, from_suite, from_videos, manifest_csv
+from vbench_long.evaluation.stream import Counts
 from vbench_long.generators import GENERATORS, Generator, Request
 from vbench_long.leaderboard.tables import scores_csv, videos_csv
 from vbench_long.prompts import OFFICIAL_DIMENSIONS, Suite, load_suite
@@ -26,6 +28,7 @@ from vbench_long.video import file_sha256, write_video
 
 LOG = logging.getLogger("vbench_long")
 BACKENDS = ("classical", "reference")
+CLIPS = ("exact", "reference")
 PROTOCOL_VERSION = 1
 
 Progress = Callable[[int, int, str], None]
@@ -48,9 +51,11 @@ class RunConfig:
         seed: shifts the seeds of all generated samples.
         samples: samples per prompt; None for what the suite asks for.
         limit: only the first N prompts.
-        clips: "exact": the submitted pixels are judged.
+        clips: "exact": the submitted pixels are judged; "reference": every clip goes through the
+            published program's lossy encode first.
         scenes: threshold of the cut detector, or None to leave scenes together.
         fps: frame rate of folders of images.
+        networks: where networks get their weights, and how they run.
     """
 
     output: Path
@@ -67,6 +72,7 @@ class RunConfig:
     clips: str = "exact"
     scenes: float | None = None
     fps: Fraction | None = None
+    networks: Networks = field(default_factory=Networks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
         EnvironmentFault: the folder cannot be written.
     """
     dimensions = choose_dimensions(config.dimensions, config.backend)
+    config.networks.require(dimensions)
     names = tuple(dimension.name for dimension in dimensions)
     suite = _suite(config)
     generator = GENERATORS.get(config.model)(config.model_args) if config.model else None
@@ -102,12 +109,12 @@ def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
         store.put_samples(planned.samples)
         if generator:
             _write_sample_list(config.output, planned.samples)
-        runner = Runner(dimensions, config.scenes, config.fps)
+        runner = Runner(dimensions, config.networks, config.clips, config.scenes, config.fps)
         work = _Work(
             config.output,
             store,
             runner,
-            {dimension.name: dimension.identity for dimension in dimensions},
+            {d.name: config.networks.identity(d) for d in dimensions},
             generator,
             manifest.environment,
             planned.problems,
@@ -225,8 +232,8 @@ def _suite(config: RunConfig) -> Suite | None:
         raise UsageError("both --model and --videos", "", "give the one that makes the videos")
     if not config.model and not config.videos:
         raise UsageError("nothing to judge", "", "give --videos or --model")
-    if config.clips != "exact":
-        raise unknown("clips mode", config.clips, ("exact",))
+    if config.clips not in CLIPS:
+        raise unknown("clips mode", config.clips, CLIPS)
     if config.limit is not None and config.limit < 1:
         raise UsageError(f"--limit {config.limit}", "", "give 1 or more")
     if config.samples is not None and config.samples < 1:
@@ -255,6 +262,8 @@ def _manifest(
         "scenes": config.scenes,
         "suite": f"{suite.name} {suite.sha256}" if suite else "",
         "image_rate": str(config.fps) if config.fps else "",
+        "precision": config.networks.precision,
+        "untrained": config.networks.untrained,
         "dimensions": {
             name: DIMENSIONS.get(name)(backend).identity
             for name in DIMENSIONS.built_in

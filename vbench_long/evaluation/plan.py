@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vbench_long.dimensions import ClipScore, Dimension, Feature, Item, VideoFacts
+from vbench_long.dimensions.base import Features, Items
 from vbench_long.video import Clip, Scene, split
 
-Found = Mapping[tuple[str, Item], Feature]
+Key = tuple[str, Item]
+"""A backbone and one item it computes."""
+
+Found = Mapping[Key, Feature]
 """The feature of every (backbone, item) that was computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePlan:
+    """One scene.
+
+    Attributes:
+        clips: its clips in the video.
+        seen: the same clips in the frames that backbones see; equal to `clips` unless each clip
+            is encoded again, which gives every clip frames of its own.
+        firsts: the first frame of each clip as the fast branch sees it.
+    """
+
+    clips: tuple[Clip, ...]
+    seen: tuple[Clip, ...]
+    firsts: tuple[Clip, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,62 +38,97 @@ class VideoPlan:
 
     Attributes:
         facts: size, rate, prompt.
-        scenes: per scene its clips, in order.
-        items: per backbone, the distinct items it must see, by last and then first frame.
+        frames: how many frames the video has.
+        scenes: in order.
+        dimensions: what is scored.
     """
 
     facts: VideoFacts
-    scenes: tuple[tuple[Clip, ...], ...]
-    items: Mapping[str, tuple[Item, ...]]
+    frames: int
+    scenes: tuple[ScenePlan, ...]
+    dimensions: tuple[Dimension, ...]
+
+    def clips(self) -> list[Clip]:
+        """All clips, in order."""
+        return [clip for scene in self.scenes for clip in scene.clips]
+
+    def requests(self) -> Iterator[tuple[Dimension, Clip | None, str, Sequence[Item]]]:
+        """Everything asked for: (dimension, clip or None for a scene, backbone, items)."""
+        for dimension in self.dimensions:
+            roles = roles_of(dimension)
+            for scene in self.scenes:
+                for role, items in dimension.scene_items(scene.firsts).items():
+                    yield dimension, None, roles[role], items
+                for clip in scene.seen:
+                    for role, items in dimension.clip_items(clip, self.facts).items():
+                        yield dimension, clip, roles[role], items
+
+
+def roles_of(dimension: Dimension) -> Mapping[str, str]:
+    """The backbone that plays each of a dimension's roles."""
+    return dimension.backbones[dimension.backend]
 
 
 def plan_video(
-    facts: VideoFacts, scenes: Sequence[Scene], seconds: float, dimensions: Sequence[Dimension]
+    facts: VideoFacts,
+    scenes: Sequence[Scene],
+    seconds: float,
+    dimensions: Sequence[Dimension],
+    encoded: bool = False,
 ) -> VideoPlan:
-    """Cut the scenes into clips and unite what the dimensions need.
+    """Cut the scenes into clips.
+
+    Args:
+        facts: of the video.
+        scenes: cover it from its first frame to its last.
+        seconds: clip length.
+        dimensions: what is scored.
+        encoded: whether backbones see each clip after an encode of its own.
 
     Raises:
         VideoError: the frame rate allows no clip.
     """
-    clips = tuple(
-        tuple(split(scene.stop - scene.start, facts.fps, seconds, number, scene.start))
-        for number, scene in enumerate(scenes)
-    )
-    wanted: dict[str, set[Item]] = {}
-    for dimension in dimensions:
-        roles = dimension.backbones[dimension.backend]
-        for scene in clips:
-            requests = [dimension.scene_items(scene)]
-            requests += [dimension.clip_items(clip, facts) for clip in scene]
-            for request in requests:
-                for role, items in request.items():
-                    wanted.setdefault(roles[role], set()).update(items)
-    ordered = {
-        backbone: tuple(sorted(items, key=lambda item: (max(item), item)))
-        for backbone, items in wanted.items()
-    }
-    return VideoPlan(facts, clips, ordered)
+    planned: list[ScenePlan] = []
+    offset = 0
+    for number, scene in enumerate(scenes):
+        length = scene.stop - scene.start
+        clips = tuple(split(length, facts.fps, seconds, number, scene.start))
+        if not encoded:
+            planned.append(ScenePlan(clips, clips, clips))
+            continue
+        seen = []
+        for clip in clips:
+            seen.append(Clip(offset, offset + len(clip), number))
+            offset += len(clip)
+        firsts = tuple(Clip(offset + i, offset + i + 1, number) for i in range(len(clips)))
+        offset += len(firsts) if len(firsts) > 1 else 0  # One clip has no fast branch.
+        planned.append(ScenePlan(clips, tuple(seen), firsts))
+    return VideoPlan(facts, scenes[-1].stop, tuple(planned), tuple(dimensions))
 
 
 def score_video(plan: VideoPlan, dimension: Dimension, found: Found) -> list[ClipScore]:
     """The scores of all clips of a planned video, in order. Pure."""
-    roles = dimension.backbones[dimension.backend]
     scores: list[ClipScore] = []
     for scene in plan.scenes:
         clip_scores = [
             dimension.score_clip(
-                clip,
-                plan.facts,
-                {
-                    role: [found[roles[role], item] for item in items]
-                    for role, items in dimension.clip_items(clip, plan.facts).items()
-                },
+                clip, plan.facts, features(dimension, found, dimension.clip_items(clip, plan.facts))
             )
-            for clip in scene
+            for clip in scene.seen
         ]
-        features = {
-            role: [found[roles[role], item] for item in items]
-            for role, items in dimension.scene_items(scene).items()
-        }
-        scores += dimension.score_scene(clip_scores, features)
+        of_scene = features(dimension, found, dimension.scene_items(scene.firsts))
+        scores += dimension.score_scene(clip_scores, of_scene)
     return scores
+
+
+def features(dimension: Dimension, found: Found, items: Items) -> Features:
+    """Per role the features found so far, in the order of the items.
+
+    Items a dimension declared settled may be absent; any other absence is an error of ours that
+    `score_clip` sees as too short a list.
+    """
+    roles = roles_of(dimension)
+    return {
+        role: [found[roles[role], item] for item in wanted if (roles[role], item) in found]
+        for role, wanted in items.items()
+    }

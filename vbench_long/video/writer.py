@@ -81,7 +81,8 @@ class Encoder:
             stream.width, stream.height = width, height
         elif (stream.width, stream.height) != (width, height):
             raise VideoError(
-                f"frame {self.frames} is {width}x{height}, the first {stream.width}x{stream.height}",
+                f"frame {self.frames} is {width}x{height}, "
+                f"the first {stream.width}x{stream.height}",
                 self._name,
                 "all frames of a video have one size",
             )

@@ -1,0 +1,129 @@
+"""Where networks get their weights, and how they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vbench_long.dimensions import BACKBONES, Backbone, Dimension
+from vbench_long.dimensions.base import CHECKPOINTS
+from vbench_long.errors import EnvironmentFault, UsageError
+from vbench_long.weights import fetch
+from vbench_long.weights.catalog import checkpoint
+
+if TYPE_CHECKING:
+    from vbench_long.dimensions.backbones.base import Compute
+    from vbench_long.weights.base import Weights
+
+SEEDED = "seeded"
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Builds backbones. torch is imported when the first network is built.
+
+    Attributes:
+        weights: "seeded" for untrained numbers, a folder of checkpoints, or "" for the caches.
+        device: "cpu", "cuda", "mps", or "auto" for the best there is.
+        precision: see `Compute`.
+        compile: whether networks go through `torch.compile`.
+    """
+
+    weights: str = ""
+    device: str = "auto"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    compile: bool = False
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the numbers are made up."""
+        return self.weights == SEEDED
+
+    def build(self, name: str) -> Backbone:
+        """The backbone called `name`, with its weights loaded.
+
+        Raises:
+            EnvironmentFault: no such device here, or a checkpoint that does not load.
+        """
+        kind: Any = BACKBONES.get(name)
+        built: Backbone = kind(self._source, self._compute) if name in CHECKPOINTS else kind()
+        return built
+
+    def identity(self, dimension: Dimension) -> str:
+        """What computes `dimension`: its own identity, the weights', and how networks run."""
+        names = checkpoints_of(dimension)
+        if not names:
+            return dimension.identity
+        if self.untrained:
+            return f"{dimension.identity}/{self.precision}/{SEEDED}"
+        ids = [f"{name}:{fetch.sha256(self._locate(name))[:12]}" for name in names]
+        return f"{dimension.identity}/{self.precision}/{','.join(ids)}"
+
+    def require(self, dimensions: Iterable[Dimension]) -> None:
+        """Make sure that everything `dimensions` need is on this machine.
+
+        Raises:
+            EnvironmentFault: names every checkpoint that is not, who waits for it, and the
+                command that gets all of them.
+        """
+        if self.untrained:
+            return
+        absent: dict[str, list[str]] = {}
+        for dimension in dimensions:
+            for name in checkpoints_of(dimension):
+                try:
+                    self._locate(name)
+                except EnvironmentFault:
+                    absent.setdefault(name, []).append(dimension.name)
+        if not absent:
+            return
+        waits = "; ".join(
+            f"{name} ({checkpoint(name).file}) for {', '.join(who)}" for name, who in absent.items()
+        )
+        raise EnvironmentFault(
+            f"{len(absent)} checkpoints are not on this machine: {waits}",
+            self.weights or str(fetch.cache_folder()),
+            f"get them with: vbench-long weights pull {' '.join(absent)}",
+        )
+
+    def _locate(self, name: str) -> Any:
+        return fetch.locate(checkpoint(name), Path(self.weights) if self.weights else None)
+
+    @cached_property
+    def _source(self) -> Weights:
+        from vbench_long.weights.seeded import SeededWeights
+        from vbench_long.weights.stored import StoredWeights
+
+        if self.untrained:
+            return SeededWeights()
+        return StoredWeights(Path(self.weights) if self.weights else None)
+
+    @cached_property
+    def _compute(self) -> Compute:
+        import torch
+
+        from vbench_long.dimensions.backbones.base import Compute
+
+        here = {
+            "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available(),
+            "cpu": True,
+        }
+        device = next(k for k, v in here.items() if v) if self.device == "auto" else self.device
+        if not here.get(device):
+            names = ", ".join(name for name, present in here.items() if present)
+            raise EnvironmentFault(
+                f"there is no device '{device}' here", "--device", f"use one of: {names}"
+            )
+        if self.precision == "tf32" and device != "cuda":
+            raise UsageError("tf32 exists on CUDA devices only", device, "use --precision fp32")
+        return Compute(torch.device(device), self.precision, self.compile)
+
+
+def checkpoints_of(dimension: Dimension) -> list[str]:
+    """Names of the checkpoints a dimension's backbones load."""
+    backbones = dimension.backbones[dimension.backend].values()
+    return list(dict.fromkeys(name for b in backbones for name in CHECKPOINTS.get(b, ())))
