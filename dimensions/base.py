@@ -61,11 +61,13 @@ class ClipScore:
         value: raw score, or None where the dimension is not defined for this clip.
         parts: named numbers that explain the value (in-clip score, counts, ...); they are stored.
         reason: why there is no value.
+        excluded: the protocol leaves this clip out; having no value is then no failure.
     """
 
     value: float | None
     parts: Mapping[str, float | int | bool | None] = field(default_factory=dict)
     reason: str = ""
+    excluded: bool = False
 
 
 class Dimension(ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
@@ -18,9 +18,9 @@ class TemporalFlickering(Dimension):
 
     Source: VBench (Huang et al., CVPR 2024), dimension "temporal flickering"; the published code
     reads clips that were re-encoded at about 1 Mbit/s, this reads the submitted pixels. Sums are
-    exact integers, where the published code rounds to float32 (differences below 1e-7). The
-    static filter, which needs optical flow from a network, is not applied: moving videos are
-    scored as they are. A clip of one frame has no score (published: NaN).
+    exact integers, where the published code rounds to float32 (differences below 1e-7). Moving
+    videos are scored as they are; `StaticFlickering` leaves them out. A clip of one frame has no
+    score (published: NaN).
     """
 
     name = "temporal_flickering"
@@ -39,3 +39,83 @@ class TemporalFlickering(Dimension):
         if not changes:
             return ClipScore(None, reason="one frame has nothing to flicker against")
         return ClipScore((255 - math.fsum(changes) / len(changes)) / 255)
+
+
+def still_threshold(height: int, width: int) -> float:
+    """Pixels of motion between neighbouring frames above which a pair moves."""
+    return 3.0 * min(height, width) / 256
+
+
+def moving_allowed(frames: int) -> int:
+    """How many pairs of a still clip may move; halves round to even."""
+    return round(2 * frames / 16)
+
+
+def is_still(
+    neighbours: Sequence[float], ends: Sequence[float], threshold: float, allowed: int
+) -> bool:
+    """The published static filter.
+
+    Args:
+        neighbours: motion of each pair of neighbouring frames, in pixels.
+        ends: motion from the first to the last frame, and back.
+        threshold: see `still_threshold`.
+        allowed: see `moving_allowed`.
+    """
+    moving = sum(motion > threshold for motion in neighbours)
+    return moving <= allowed and all(motion <= threshold * allowed * 2 for motion in ends)
+
+
+class StaticFlickering(TemporalFlickering):
+    """Temporal flickering of still clips only, as the official runs of the suite take it.
+
+    A clip is still if at most an eighth of its pairs of neighbouring frames move (mean length of
+    the longest 2 % of flow vectors above 3 pixels at a short side of 256), and the first and last
+    frame lie close together. The others are excluded. Flow: RAFT, or DIS on the classical backend.
+
+    Differs from the published filter: clips of videos shorter than one clip take part (there
+    their file names never match), and so do videos of prompts outside the suite. The published
+    cap of five still clips per prompt is applied where scores are averaged.
+    """
+
+    backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"pair": "pixel_difference", "flow": "raft"},
+        "classical": {"pair": "pixel_difference", "flow": "dis_flow"},
+    }
+
+    @property
+    def identity(self) -> str:
+        """Another measure than without the filter."""
+        return f"{super().identity}/static"
+
+    def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """Neighbours for both roles, and for the flow the two ends, both ways."""
+        pairs = [(i, i + 1) for i in clip.frames[:-1]]
+        first, last = clip.start, clip.stop - 1
+        return {"pair": pairs, "flow": [*pairs, (first, last), (last, first)] if pairs else []}
+
+    def settled(self, clip: Clip, video: VideoFacts, features: Features) -> bool:
+        """More pairs move than a still clip may have."""
+        neighbours = [float(flow.flat[1]) for flow in features["flow"][: len(clip) - 1]]
+        threshold = still_threshold(video.height, video.width)
+        return sum(motion > threshold for motion in neighbours) > moving_allowed(len(clip))
+
+    def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
+        """Features of "flow": arrays whose second entry is the top 2 % motion in pixels."""
+        if len(clip) < 2 or self.settled(clip, video, features):
+            return _moving(len(clip))
+        motions = [float(flow.flat[1]) for flow in features["flow"]]
+        threshold, allowed = still_threshold(video.height, video.width), moving_allowed(len(clip))
+        if len(motions) != len(clip) + 1:
+            raise ValueError(f"{len(motions)} flows do not decide whether a clip is still")
+        if not is_still(motions[:-2], motions[-2:], threshold, allowed):
+            return _moving(len(clip))
+        return super().score_clip(clip, video, features)
+
+
+def _moving(frames: int) -> ClipScore:
+    if frames < 2:
+        return ClipScore(None, reason="one frame has nothing to flicker against")
+    return ClipScore(
+        None, reason="the clip moves; the static filter keeps still ones", excluded=True
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from vbench_long.errors import RunError, UsageError
@@ -13,6 +13,9 @@ from vbench_long.registry import unknown
 from vbench_long.store import Run
 
 Group = Literal["quality", "semantic"]
+
+MOST_STILL_CLIPS: Final = 5
+"""How many clips of a prompt the static filter keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class DimensionScore:
         videos: ok videos.
         failed: videos that could not be judged.
         missing: planned videos that have no file, or no record yet.
+        excluded: videos that the protocol leaves out of the dimension.
     """
 
     dimension: str
@@ -90,6 +94,7 @@ class DimensionScore:
     videos: int
     failed: int
     missing: int
+    excluded: int = 0
 
     @property
     def complete(self) -> bool:
@@ -159,7 +164,31 @@ def dimension_scores(run: Run) -> list[DimensionScore]:
     records: dict[str, list[Record]] = {name: [] for name in run.manifest.dimensions}
     for _, record in results(run):
         records.setdefault(record.dimension, []).append(record)
+    if run.manifest.protocol.get("static_filter") and "temporal_flickering" in records:
+        records["temporal_flickering"] = _capped(run, records["temporal_flickering"])
     return [_dimension_score(name, records[name]) for name in in_order(records)]
+
+
+def _capped(run: Run, records: Sequence[Record]) -> list[Record]:
+    """The records with at most five still clips per prompt, as the static filter takes them.
+
+    Videos are looked at in the order of their names; a video whose clips all lie behind the cap
+    is left out. A dimension's score is the mean over videos then, so each record keeps its mean
+    as its only clip.
+    """
+    prompts = {sample.video: sample.prompt for sample in run.samples}
+    room = dict.fromkeys(prompts.values(), MOST_STILL_CLIPS)
+    kept = []
+    for record in sorted(records, key=lambda record: record.video):
+        values = record.clip_values()[: room[prompts[record.video]]]
+        room[prompts[record.video]] -= len(values)
+        if record.status is Status.OK and not values:
+            record = replace(record, status=Status.EXCLUDED, value=None)
+        elif record.status is Status.OK:
+            value = math.fsum(values) / len(values)
+            record = replace(record, value=value, parts={"clips": [{"value": value}]})
+        kept.append(record)
+    return kept
 
 
 def _dimension_score(dimension: str, records: Sequence[Record]) -> DimensionScore:
@@ -182,6 +211,7 @@ def _dimension_score(dimension: str, records: Sequence[Record]) -> DimensionScor
         videos=len(ok),
         failed=sum(record.status is Status.FAILED for record in records),
         missing=sum(record.status is Status.MISSING for record in records),
+        excluded=sum(record.status is Status.EXCLUDED for record in records),
     )
 
 
@@ -328,6 +358,18 @@ def require_one_protocol(runs: Sequence[Run]) -> None:
                 f"{runs[0].folder} -> {run.folder}",
                 "put only runs of one protocol together",
             )
+    seen: dict[str, tuple[str, Run]] = {}
+    for run in runs:
+        for record in run.records:
+            if record.status is not Status.OK:
+                continue
+            earlier, first = seen.setdefault(record.dimension, (record.identity, run))
+            if record.identity != earlier:
+                raise UsageError(
+                    f"{record.dimension} was computed by {earlier} and by {record.identity}",
+                    f"{first.folder} -> {run.folder}",
+                    "evaluate both with the same release and weights",
+                )
 
 
 def _group_mean(group: Group, scores: Mapping[str, float]) -> float | None:

@@ -219,9 +219,9 @@ def _csv_row(row: RunScores, dimensions: Sequence[str]) -> list[object]:
 
 def scores_csv(run: Run) -> str:
     """The run's `scores.csv`: one line per dimension, raw scores; equal records, equal bytes."""
-    header = ["dimension", "score", "per_video", "videos", "clips", "failed", "missing"]
+    header = ["dimension", "score", "per_video", "videos", "clips", "failed", "missing", "excluded"]
     rows = (
-        [s.dimension, s.score, s.per_video, s.videos, s.clips, s.failed, s.missing]
+        [s.dimension, s.score, s.per_video, s.videos, s.clips, s.failed, s.missing, s.excluded]
         for s in dimension_scores(run)
     )
     return _csv([header, *rows])
@@ -317,10 +317,10 @@ def run_summary_text(run: Run, rule: TotalsRule = complete_totals) -> str:
     row = score_run(run, rule)
     lines = [f"{shorten(row.label, 60)}: {row.videos} videos, {row.status}"]
     lines += [f"{protocol_note(run.manifest.protocol)}; protocol {row.protocol_id}", ""]
-    grid = [["dimension", "score", "percent", "videos", "failed", "missing"]]
+    grid = [["dimension", "score", "percent", "videos", "excluded", "failed", "missing"]]
     for s in row.scores:
         score = "-" if s.score is None else f"{s.score:.6f}"
-        counts = [str(s.videos), str(s.failed), str(s.missing)]
+        counts = [str(n) for n in (s.videos, s.excluded, s.failed, s.missing)]
         grid += [[s.dimension, score, _score_text(s), *counts]]
     lines += [*_aligned(grid), ""]
     if run.manifest.protocol.get("untrained"):
@@ -383,7 +383,7 @@ def run_summary(run: Run, rule: TotalsRule = complete_totals) -> dict[str, Any]:
 
 
 def _summary(row: RunScores) -> dict[str, Any]:
-    names = ("score", "per_video", "clips", "videos", "failed", "missing")
+    names = ("score", "per_video", "clips", "videos", "failed", "missing", "excluded")
     return {
         "model": row.label,
         "backend": row.backend,

@@ -29,6 +29,12 @@ from vbench_long.dimensions.imaging_quality import ImagingQuality
 from vbench_long.dimensions.motion_smoothness import MotionSmoothness
 from vbench_long.dimensions.slow_fast import MappingTable, consistency, fuse, mapping_table
 from vbench_long.dimensions.subject_consistency import SubjectConsistency
+from vbench_long.dimensions.temporal_flickering import (
+    StaticFlickering,
+    is_still,
+    moving_allowed,
+    still_threshold,
+)
 from vbench_long.errors import UsageError, VideoError
 from vbench_long.video import Clip, Frame, Image
 
@@ -398,3 +404,46 @@ def test_flicker_equals_the_published_scores(shared: Path) -> None:
         first, last = golden["_about"]["clip_frames_inclusive"][clip_name]
         score = score_clip("temporal_flickering", images[first : last + 1])
         assert score.value == pytest.approx(expected["video_results"], abs=1e-7)
+
+
+# --- the static filter -----------------------------------------------------------------------
+
+
+def flickering(motions: list[float], frames: int) -> ClipScore:
+    dimension, video = StaticFlickering("classical"), VideoFacts(256, 256, Fraction(8))
+    clip = Clip(0, frames)
+    flows = [np.array([99.0, motion]) for motion in motions]
+    pairs = [np.asarray(2.55)] * (frames - 1)
+    assert len(dimension.clip_items(clip, video)["flow"]) == frames + 1
+    return dimension.score_clip(clip, video, {"pair": pairs, "flow": flows})
+
+
+def test_the_static_filter_keeps_still_clips() -> None:
+    assert flickering([0.0] * 13, 12).value == pytest.approx(0.99)
+    moving = flickering([4.0] * 3, 12)  # enough to know, the rest is not computed
+    assert moving.value is None and moving.excluded and "moves" in moving.reason
+    one = StaticFlickering("classical").score_clip(
+        Clip(0, 1), VideoFacts(256, 256, Fraction(8)), {"pair": [], "flow": []}
+    )
+    assert one.value is None and not one.excluded
+    with pytest.raises(ValueError, match="do not decide"):
+        flickering([0.0] * 5, 12)
+
+
+@pytest.mark.shared
+def test_the_static_filter_decides_as_published(shared: Path) -> None:
+    golden = json.loads(
+        (shared / "reference/protocol/golden/static_dynamic_sizes.json").read_text()
+    )
+    for row in golden["params"]:
+        assert still_threshold(row["h"], row["w"]) == row["static"]["thres"]
+        assert moving_allowed(row["n_frames"]) == row["static"]["count_num"]
+    verdicts = [row for row in golden["verdicts"] if "static" in row]
+    assert len(verdicts) >= 5
+    for row in verdicts:
+        *neighbours, there, back = row["scores"]
+        threshold = still_threshold(row["min_side"], row["min_side"])
+        assert (
+            is_still(neighbours, [there, back], threshold, moving_allowed(row["n"]))
+            is row["static"]
+        )

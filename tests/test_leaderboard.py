@@ -68,10 +68,10 @@ def at(name: str, run: Run, folder: str) -> Run:
 def test_scores_csv() -> None:
     run = make_run([ok("p", "scene", 0.25, 0.5), ok("q", "scene", 1.0), bad("r", "scene")])
     assert scores_csv(run) == (
-        "dimension,score,per_video,videos,clips,failed,missing\n"
-        "scene,0.5833333333333334,0.6875,2,3,1,0\n"
+        "dimension,score,per_video,videos,clips,failed,missing,excluded\n"
+        "scene,0.5833333333333334,0.6875,2,3,1,0,0\n"
     )
-    assert scores_csv(make_run([bad("p", "scene")])).endswith("\nscene,,,0,0,1,0\n")
+    assert scores_csv(make_run([bad("p", "scene")])).endswith("\nscene,,,0,0,1,0,0\n")
 
 
 def test_videos_csv_keeps_the_order_of_samples_and_says_what_is_missing() -> None:
@@ -384,3 +384,15 @@ def test_an_unwritable_output_is_the_environments_fault(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault):
         call(run, "--output", tmp_path / "out")
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_runs_with_other_weights_are_refused() -> None:
+    one = make_run([replace(ok("p", "scene", 0.5), identity="scene/reference/1/w:aaa")], "one")
+    two = make_run([replace(ok("p", "scene", 0.5), identity="scene/reference/1/w:bbb")], "two")
+    assert build([one, one_more(one)]).rows
+    with pytest.raises(UsageError, match="w:aaa and by scene/reference/1/w:bbb"):
+        build([one, two])
+
+
+def one_more(run: Run) -> Run:
+    return at("other", run, "elsewhere")

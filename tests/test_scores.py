@@ -290,3 +290,26 @@ def test_totals_rise_with_every_dimension(values: list[float], which: str, more:
     assert getattr(after, group) > getattr(before, group)
     other = "semantic" if group == "quality" else "quality"
     assert getattr(after, other) == getattr(before, other)
+
+
+# --- the static filter's cap -----------------------------------------------------------------
+
+
+def test_five_still_clips_of_a_prompt_count_and_videos_weigh_the_same() -> None:
+    """The selection of the published filter: P1 keeps 2 + 2 + 1 clips, P2 keeps 2."""
+    name = "temporal_flickering"
+    records = [
+        ok("P1-2", name, 0.5, 0.1, 0.1),
+        ok("P1-0", name, 0.9, None, 0.7),
+        ok("P1-1", name, 0.6, None, 0.4),
+        ok("P1-3", name, 0.2),
+        ok("P2-0", name, 1.0, None, 0.8),
+        bad("P2-1", name, Status.EXCLUDED),
+    ]
+    prompts = {r.video: r.video[:2] for r in records}
+    protocol = {"backend": "reference", "static_filter": True}
+    (score,) = dimension_scores(make_run(records, prompts=prompts, protocol=protocol))
+    assert score.score == score.per_video == pytest.approx((0.8 + 0.5 + 0.5 + 0.9) / 4)
+    assert (score.videos, score.excluded, score.failed, score.complete) == (4, 2, 0, True)
+    (unfiltered,) = dimension_scores(make_run(records, prompts=prompts))
+    assert unfiltered.clips == 10

@@ -16,6 +16,7 @@ class Status(StrEnum):
     OK = "ok"
     FAILED = "failed"
     MISSING = "missing"
+    EXCLUDED = "excluded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Record:
     Attributes:
         video: the sample's name.
         dimension: official name with underscores.
-        status: ok, failed or missing; only ok has a value.
+        status: ok, failed, missing, or excluded (the protocol leaves this video out of the
+            dimension); only ok has a value.
         value: raw score of the video (mean over its scenes of the mean over their clips).
         error: why there is no value; empty when ok.
         parts: the clips with their scores, notes on the video, and what explains the value.

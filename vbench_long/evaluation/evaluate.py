@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vbench_long.dimensions import DIMENSIONS, Dimension
+from vbench_long.dimensions.temporal_flickering import StaticFlickering
 from vbench_long.errors import GenerationError, UsageError, VBenchLongError, VideoError
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.runner import Runner
@@ -55,6 +56,8 @@ class RunConfig:
             published program's lossy encode first.
         scenes: threshold of the cut detector, or None to leave scenes together.
         fps: frame rate of folders of images.
+        static_filter: judge temporal flickering on still clips only; None for what the official
+            runs do: yes with the suite "vbench" on the reference backend, else no.
         networks: where networks get their weights, and how they run.
     """
 
@@ -72,6 +75,7 @@ class RunConfig:
     clips: str = "exact"
     scenes: float | None = None
     fps: Fraction | None = None
+    static_filter: bool | None = None
     networks: Networks = field(default_factory=Networks)
 
 
@@ -94,10 +98,11 @@ def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
         RunError: the folder's files are damaged, or another process writes them.
         EnvironmentFault: the folder cannot be written.
     """
-    dimensions = choose_dimensions(config.dimensions, config.backend)
+    suite = _suite(config)
+    filtered = _filters_static(config, suite)
+    dimensions = choose_dimensions(config.dimensions, config.backend, filtered)
     config.networks.require(dimensions)
     names = tuple(dimension.name for dimension in dimensions)
-    suite = _suite(config)
     generator = GENERATORS.get(config.model)(config.model_args) if config.model else None
     planned = _plan(config, suite, names)
     facts = environment()
@@ -129,8 +134,12 @@ def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
     return Outcome(load_run(config.output), runner.counts)
 
 
-def choose_dimensions(names: Sequence[str], backend: str) -> list[Dimension]:
+def choose_dimensions(
+    names: Sequence[str], backend: str, static_filter: bool = False
+) -> list[Dimension]:
     """Build the dimensions asked for, or all that `backend` has.
+
+    With `static_filter`, temporal flickering keeps still clips only.
 
     Raises:
         UsageError: an unknown name (the nearest is suggested), or one `backend` cannot judge.
@@ -138,7 +147,7 @@ def choose_dimensions(names: Sequence[str], backend: str) -> list[Dimension]:
     if backend not in BACKENDS:
         raise unknown("backend", backend, BACKENDS)
     if not names:
-        return [d(backend) for d in map(DIMENSIONS.get, DIMENSIONS) if backend in d.backbones]
+        names = [name for name in DIMENSIONS if backend in DIMENSIONS.get(name).backbones]
     for name in names:
         if name in OFFICIAL_DIMENSIONS and name not in DIMENSIONS:
             raise UsageError(
@@ -146,7 +155,10 @@ def choose_dimensions(names: Sequence[str], backend: str) -> list[Dimension]:
                 "",
                 f"choose from {', '.join(DIMENSIONS)}",
             )
-    return [DIMENSIONS.get(name)(backend) for name in dict.fromkeys(names)]
+    built = [DIMENSIONS.get(name)(backend) for name in dict.fromkeys(names)]
+    if static_filter:
+        built = [StaticFlickering(backend) if d.name == StaticFlickering.name else d for d in built]
+    return built
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +178,8 @@ class _Work:
         for done, sample in enumerate(samples):
             progress(done, len(samples), sample.video)
             records = self._lacking_records(sample, stored)
-            for error in dict.fromkeys(record.error for record in records if record.error):
+            failed = [r.error for r in records if r.status not in (Status.OK, Status.EXCLUDED)]
+            for error in dict.fromkeys(failed):
                 LOG.warning("%s: %s", sample.video, error)
             if records:
                 self.store.put(records)
@@ -207,7 +220,7 @@ class _Work:
         """Whether a stored record still says what this video scores; failures are tried again."""
         return (
             record is not None
-            and record.status is Status.OK
+            and record.status in (Status.OK, Status.EXCLUDED)
             and record.sha256 == sha256
             and record.identity == self.identities[record.dimension]
         )
@@ -242,6 +255,12 @@ def _suite(config: RunConfig) -> Suite | None:
     return load_suite(name) if name else None
 
 
+def _filters_static(config: RunConfig, suite: Suite | None) -> bool:
+    if config.static_filter is not None:
+        return config.static_filter
+    return suite is not None and suite.name == "vbench" and config.backend == "reference"
+
+
 def _plan(config: RunConfig, suite: Suite | None, names: Sequence[str]) -> Planned:
     if config.videos:
         return from_videos(config.videos, suite, names, config.limit, config.samples)
@@ -262,6 +281,7 @@ def _manifest(
         "scenes": config.scenes,
         "suite": f"{suite.name} {suite.sha256}" if suite else "",
         "image_rate": str(config.fps) if config.fps else "",
+        "static_filter": _filters_static(config, suite),
         "precision": config.networks.precision,
         "untrained": config.networks.untrained,
         "dimensions": {

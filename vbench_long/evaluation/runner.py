@@ -151,7 +151,10 @@ class Runner:
             ]
         )
         if value is None:
-            return replace(record, error=scores[0].reason or "no clip of the video has a score")
+            left_out = all(score.excluded for score in scores)
+            status = Status.EXCLUDED if left_out else Status.FAILED
+            why = scores[0].reason or "no clip of the video has a score"
+            return replace(record, status=status, error=why)
         if self._networks.untrained:  # Made-up weights keep no range; the record says untrained.
             return replace(record, status=Status.OK, value=value)
         low, high = dimension.bounds

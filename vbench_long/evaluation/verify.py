@@ -66,7 +66,7 @@ def _record(run: Run, record: Record) -> Iterator[str]:
     if record.environment not in run.environments:
         yield f"its environment {record.environment or '(none)'} is not stored"
     claimed = run.manifest.protocol["dimensions"].get(record.dimension, record.identity)
-    if record.identity != claimed:
+    if f"{record.identity}/".removeprefix(f"{claimed}/") == f"{record.identity}/":
         yield f"computed by {record.identity}, the protocol says {claimed}"
     if record.status is not Status.OK:
         if not record.error:
