@@ -194,7 +194,7 @@ def test_what_is_said_of_one_run() -> None:
     assert "Total not shown: needs Quality and Semantic" in text
     assert "not comparable with published scores" in text
     (line,) = (line for line in text.splitlines() if line.startswith("subject_consistency"))
-    assert line.split()[1:] == ["0.900000", "90.00", "1", "1", "0"]
+    assert line.split()[1:] == ["0.900000", "90.00", "1", "0", "1", "0"]
     partial = " ".join(run_summary_text(run, available_totals).split())
     assert (
         "(partial, 6 of 7; without aesthetic_quality; not all videos in subject_consistency)"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vbench_long.evaluation import RunConfig, evaluate
+from vbench_long.evaluation import Networks, RunConfig, evaluate
 from vbench_long.leaderboard.scores import dimension_scores
 from vbench_long.store import Run
 from vbench_long.video import Encoding, probe, read_frames, write_video
@@ -83,6 +83,56 @@ def test_clips_written_at_crf_23(shared: Path, tmp_path: Path) -> None:
         write_video(folder / name, frames, Fraction(int(info.fps)), encoding)
     ours = {r.video: r.value for r in flicker(folder, tmp_path / "run").records}
     assert ours == pytest.approx({n: c["video_results"] for n, c in theirs.items()}, abs=1e-4)
+
+
+TOLERANCES = {  # PROTOCOL's, between independent implementations in float32
+    "subject_consistency": 2e-6,
+    "background_consistency": 2e-6,
+    "temporal_flickering": 1e-7,
+    "motion_smoothness": 2e-4,  # truncation to whole grey levels can flip pixels
+    "dynamic_degree": 0.0,
+    "aesthetic_quality": 2e-6,
+    "imaging_quality": 1e-5,
+}
+SEEDED = Networks(weights="seeded", device="cpu")
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("clips", "golden_name", "name"),
+    [
+        ("exact", "lossless", "a portrait walk-0.mp4"),
+        ("reference", "abr_1024k", "people are walking-0.mp4"),
+    ],
+)
+def test_all_seven_dimensions_with_seeded_networks(
+    shared: Path, tmp_path: Path, clips: str, golden_name: str, name: str
+) -> None:
+    """The whole way, slow and fast branch, encoder included; two minutes of matrix products."""
+    path = shared / "reference/protocol/golden" / f"scores_{golden_name}.json"
+    theirs = json.loads(path.read_text())["dimensions"]
+    video = shared / "reference/protocol/videos/golden_set" / name
+    run = evaluate(
+        RunConfig(tmp_path / "run", videos=video, backend="reference", clips=clips, networks=SEEDED)
+    ).run
+    assert run.manifest.protocol["untrained"] is True
+    compared = set()
+    for record in run.records:
+        expected = theirs.get(record.dimension, {"clips": {}})["clips"]
+        for number, clip in enumerate(record.parts["clips"]):
+            facts = expected.get(f"{video.stem}_{number:03d}.mp4")
+            if facts is None:
+                continue
+            scale = 100 if record.dimension == "imaging_quality" else 1
+            tolerance = TOLERANCES[record.dimension]
+            value = float(facts.pop("video_results")) / scale
+            assert clip["value"] == pytest.approx(value, abs=tolerance), record.dimension
+            for part, number_there in facts.items():
+                assert clip[part] == pytest.approx(number_there, abs=tolerance), part
+            compared.add(record.dimension)
+    assert compared >= set(theirs) - {"aesthetic_quality", "dynamic_degree"}
 
 
 @pytest.mark.shared

@@ -17,7 +17,7 @@ from vit_cases import CPU, GOLDEN, HD, NETWORKS, WIDE, Network, Video, items, pa
 
 from vbench_long.dimensions.backbones.clip import AestheticClipL14, ClipImage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 
 def consistency(features_TD: NDArray[Any]) -> NDArray[Any]:
