@@ -77,6 +77,29 @@ def test_exit_codes(tmp_path: Path, make_video: MakeVideo) -> None:
     assert unwritable.returncode == 4 and unwritable.stderr.count("error:") == 1
 
 
+def test_absent_weights_are_listed_with_one_command(tmp_path: Path, make_video: MakeVideo) -> None:
+    make_video("a-0.mp4", folder=tmp_path / "v")
+    empty = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    empty |= {"HF_HOME": str(tmp_path / "hf"), "TORCH_HOME": str(tmp_path / "torch")}
+    done = call(
+        "evaluate", "--videos", tmp_path / "v", "--backend", "reference", "--output",
+        tmp_path / "run", env=empty,
+    )  # fmt: skip
+    assert done.returncode == 4 and done.stderr.count("\n") == 1, done.stderr
+    command = done.stderr.rpartition("vbench-long weights pull ")[2].split()
+    assert set(command) == {
+        "dino_vitb16", "dinov2_vitb14", "clip_vitb32", "dreamsim_clip_vitb16", "raft_things",
+        "dreamsim_open_clip_vitb16", "dreamsim_lora", "amt_s", "clip_vitl14", "musiq_spaq",
+        "laion_aesthetic_l14",
+    }  # fmt: skip
+    assert not (tmp_path / "run").exists()
+    without = call(
+        "evaluate", "--videos", tmp_path / "v", "--backend", "reference", "--output",
+        tmp_path / "run", "--dimensions", "temporal_flickering", env=empty,
+    )  # fmt: skip
+    assert without.returncode == 0, without.stderr
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_output_is_the_environments_fault(
     tmp_path: Path, make_video: MakeVideo

@@ -212,7 +212,7 @@ def test_narrow_frames(musiq: MusiqSpaq) -> None:
 
 def test_no_number_is_an_error(musiq: MusiqSpaq, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(musiq, "_score", lambda *_: torch.tensor([float("nan")]))
-    with pytest.raises(VideoError, match="no finite score"):
+    with pytest.raises(VideoError, match="no finite number"):
         musiq(items(5, 1, 32, 32))
 
 

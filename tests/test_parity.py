@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from vbench_long.errors import EnvironmentFault
 from vbench_long.evaluation import Networks, RunConfig, evaluate
+from vbench_long.evaluation.evaluate import choose_dimensions
 from vbench_long.leaderboard.scores import dimension_scores
 from vbench_long.store import Run
 from vbench_long.video import Encoding, probe, read_frames, write_video
@@ -153,14 +155,38 @@ def test_a_real_clip_scored_with_real_weights_elsewhere(shared: Path, tmp_path: 
     assert whole.records[0].value == pytest.approx(facts["scores"]["temporal_flickering"], abs=5e-5)
 
 
+@pytest.mark.weights
+@pytest.mark.shared
+@pytest.mark.slow
+@pytest.mark.full
+def test_real_weights_give_the_published_scores(shared: Path, tmp_path: Path) -> None:
+    """Scores of one video by the published program, short protocol: the whole video is one clip."""
+    facts = json.loads((shared / "anchors/realweights_golden.json").read_text())
+    theirs = {n: facts["scores"][n] for n in TOLERANCES}
+    dimensions = choose_dimensions(tuple(theirs), "reference")
+    networks = Networks()
+    try:
+        networks.require(dimensions)
+    except EnvironmentFault as error:
+        pytest.skip(str(error))
+    suite = _ten_second_suite(tmp_path, tuple(theirs))
+    videos = _one_clip_manifest(shared, tmp_path)
+    config = RunConfig(
+        tmp_path / "run", videos=videos, suite=str(suite), backend="reference", networks=networks
+    )
+    ours = {r.dimension: r.value for r in evaluate(config).run.records}
+    assert ours == pytest.approx(theirs, abs=0.01)
+
+
 def _one_clip_manifest(shared: Path, folder: Path) -> Path:
     path = folder / "list.csv"
     path.write_text(f"path,prompt\n{shared / 'videos/ltx2_realweights.mp4'},two people talk\n")
     return path
 
 
-def _ten_second_suite(folder: Path) -> Path:
+def _ten_second_suite(folder: Path, dimensions: tuple[str, ...] = ("temporal_flickering",)) -> Path:
+    """temporal_style asks for 10 s clips, so a shorter video is one clip."""
     path = folder / "suite.json"
-    entry = {"prompt_en": "two people talk", "dimension": ["temporal_flickering", "temporal_style"]}
+    entry = {"prompt_en": "two people talk", "dimension": [*dimensions, "temporal_style"]}
     path.write_text(json.dumps([entry]))
     return path

@@ -252,7 +252,7 @@ def test_smallest_frames(quick: Raft) -> None:
 
 def test_no_number_is_an_error() -> None:
     broken = QuickRaft(Scaled({".flow_head.conv2.bias": float("nan")}), CPU)
-    with pytest.raises(VideoError, match="no finite flow"):
+    with pytest.raises(VideoError, match="no finite number"):
         broken([pair(1, 128, 128)])
 
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from vbench_long.dimensions.base import Feature
-from vbench_long.errors import EnvironmentFault
+from vbench_long.errors import EnvironmentFault, VideoError
 from vbench_long.video import Frame, Image
 from vbench_long.weights.base import Weights
 
@@ -70,9 +70,19 @@ class TorchBackbone(ABC):
         """
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
-        """One float32 feature per item."""
+        """One float32 feature per item.
+
+        Raises:
+            VideoError: these frames cannot be measured, or a feature is not finite.
+        """
         with torch.inference_mode(), _tf32(self.compute):
             features = self.features(items).float().cpu().numpy()
+        if not np.isfinite(features).all():
+            raise VideoError(
+                f"{type(self).__name__} gave a feature that is no finite number",
+                f"frame {items[0][0].index} and after",
+                "verify its checkpoint with `vbench-long weights verify`",
+            )
         return [np.asarray(feature) for feature in features]
 
 

@@ -88,8 +88,6 @@ class Raft(TorchBackbone):
                 for start in range(0, len(items), together)
             ]
         )
-        if not lengths_NS.isfinite().all():
-            raise VideoError("RAFT found no finite flow", "", "check the raft_things checkpoint")
         return lengths_NS
 
     def flow(self, pairs: Sequence[tuple[Frame, ...]]) -> Tensor:
