@@ -132,7 +132,7 @@ _CHECKPOINTS = (
         ),
         licence="Apache-2.0",
         commercial=True,
-        dimensions=("subject_consistency",),
+        dimensions=("subject_consistency", "background_consistency"),
         sha256="bf34ad0f424b9029b593e8dc3ed553bf26e88bcba0d32bf3e62a6209cb64c85e",
         size=343_242_485,
         cache_paths=(
