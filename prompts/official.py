@@ -16,7 +16,7 @@ import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
-from vbench_long.errors import EnvironmentFault
+from vbench_long.errors import EnvironmentFault, disk_faults
 from vbench_long.store import write_atomically
 
 FILE = "VBench_full_info.json"
@@ -78,20 +78,15 @@ def pull() -> Path:
             the cache cannot be written.
     """
     target = cache_path()
-    try:
+    fix = "free space, or set XDG_CACHE_HOME to a folder that can be written"
+    with disk_faults("the official suite cannot be stored", target, fix):
         if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == SHA256:
             return target
         with tempfile.TemporaryDirectory(prefix="vbench-long-") as folder:
             data = _read_member(_download(Path(folder)))
         verify(data, f"{REQUIREMENT}, {MEMBER}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, data.decode("utf-8"))
-    except OSError as error:
-        raise EnvironmentFault(
-            f"the official suite cannot be stored ({error.strerror or error})",
-            str(error.filename or target),
-            "free space, or set XDG_CACHE_HOME to a folder that can be written",
-        ) from error
+        write_atomically(target, data)
     return target
 
 

@@ -1,5 +1,11 @@
 """The few errors a user can meet: each says what happened, where, and how to mend it."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class VBenchLongError(Exception):
     """A failure a user can act on.
@@ -50,3 +56,13 @@ class EnvironmentFault(VBenchLongError):
     """The machine: a full disk, a read-only folder, a missing device or checkpoint."""
 
     exit_code = 4
+
+
+@contextmanager
+def disk_faults(what: str, where: Path, fix: str) -> Iterator[None]:
+    """Turn what the disk says into an `EnvironmentFault`: "`what` (No space left on device)"."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EnvironmentFault(f"{what} ({reason})", str(error.filename or where), fix) from error

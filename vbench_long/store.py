@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from vbench_long.errors import EnvironmentFault, RunError
+from vbench_long.errors import EnvironmentFault, RunError, disk_faults
 from vbench_long.records import Manifest, Record, Sample, Status, canonical_json
 
 LOG = logging.getLogger("vbench_long")
@@ -61,10 +61,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def disk_faults(where: Path) -> Iterator[None]:
+def run_faults(where: Path) -> Iterator[None]:
     """Turn what the disk and SQLite say into one clear error."""
     try:
-        yield
+        with disk_faults("the run cannot be written", where, _FREE):
+            yield
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(_DISK_TROUBLE):
@@ -73,9 +74,6 @@ def disk_faults(where: Path) -> Iterator[None]:
         raise RunError(
             f"the run's records are damaged ({error})", str(where), "restore or delete the folder"
         ) from error
-    except OSError as error:
-        what = f"the run cannot be written ({error.strerror or error})"
-        raise EnvironmentFault(what, str(error.filename or where), _FREE) from error
 
 
 class Store:
@@ -92,7 +90,7 @@ class Store:
             EnvironmentFault: the folder cannot be written.
         """
         self.folder = folder
-        with disk_faults(folder):
+        with run_faults(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / ".lock")
             try:
@@ -122,7 +120,7 @@ class Store:
             ensure_ascii=False,
             allow_nan=False,
         )
-        with disk_faults(self.folder):
+        with run_faults(self.folder):
             write_atomically(self.folder / "run.json", text + "\n")
 
     def put_samples(self, planned: Sequence[Sample]) -> None:
@@ -152,14 +150,14 @@ class Store:
             )
             for position, s in enumerate([*merged, *kept])
         ]  # fmt: skip
-        with disk_faults(self.folder), self._db:
+        with run_faults(self.folder), self._db:
             self._db.execute("DELETE FROM samples")
             self._db.executemany(f"INSERT INTO samples VALUES ({','.join('?' * 9)})", rows)
             self._db.executemany("DELETE FROM records WHERE video = ?", [(s.video,) for s in gone])
 
     def put_environment(self, key: str, facts: Mapping[str, Any]) -> None:
         """Remember the machine and versions that records refer to."""
-        with disk_faults(self.folder), self._db:
+        with run_faults(self.folder), self._db:
             self._db.execute(
                 "INSERT OR IGNORE INTO environments VALUES (?, ?)", (key, canonical_json(facts))
             )
@@ -174,17 +172,17 @@ class Store:
             for r in records
         ]  # fmt: skip
         sql = f"INSERT OR REPLACE INTO records VALUES ({','.join('?' * 10)})"
-        with disk_faults(self.folder), self._db:
+        with run_faults(self.folder), self._db:
             self._db.executemany(sql, rows)
 
     def records(self) -> list[Record]:
         """All stored records, by sample and dimension."""
-        with disk_faults(self.folder):
+        with run_faults(self.folder):
             return _read_records(self._db)
 
     def samples(self) -> list[Sample]:
         """All planned samples, in their order."""
-        with disk_faults(self.folder):
+        with run_faults(self.folder):
             return _read_samples(self._db)
 
 
@@ -243,7 +241,7 @@ def load_run(folder: Path) -> Run:
     path = folder / "records.sqlite"
     if not path.exists():
         raise RunError("the run has no records.sqlite", str(folder), "evaluate again")
-    with disk_faults(path):
+    with run_faults(path):
         database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         try:
             environments = {

@@ -67,11 +67,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(folder: Path, files: Mapping[str, str | bytes | None]) -> list[Path]:
     """Replace each file whole; None removes what an earlier call left there."""
-    from vbench_long.errors import EnvironmentFault
+    from vbench_long.errors import disk_faults
     from vbench_long.store import write_atomically
 
     written = []
-    try:
+    fix = "free space or choose another --output"
+    with disk_faults("the leaderboard cannot be written", folder, fix):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             path = folder / name
@@ -80,10 +81,4 @@ def _write(folder: Path, files: Mapping[str, str | bytes | None]) -> list[Path]:
                 continue
             write_atomically(path, content)
             written.append(path)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"the leaderboard cannot be written ({error.strerror or error})",
-            str(error.filename or folder),
-            "free space or choose another --output",
-        ) from error
     return written

@@ -24,7 +24,7 @@ from vbench_long.prompts import OFFICIAL_DIMENSIONS, Suite, load_suite
 from vbench_long.provenance import command_line, environment, now
 from vbench_long.records import Manifest, Record, Sample, Status, describe_differences, digest
 from vbench_long.registry import unknown
-from vbench_long.store import Run, Store, disk_faults, load_run, write_atomically
+from vbench_long.store import Run, Store, load_run, run_faults, write_atomically
 from vbench_long.video import file_sha256, write_video
 
 LOG = logging.getLogger("vbench_long")
@@ -236,7 +236,7 @@ class _Work:
 
     def _generate(self, generator: Generator, sample: Sample, path: Path) -> None:
         request = Request(sample.prompt, sample.seed or 0, sample.index)
-        with disk_faults(path):
+        with run_faults(path):
             write_video(path, generator.generate(request), generator.fps)
 
 
@@ -341,7 +341,7 @@ def _continued(store: Store, planned: Manifest, environment_key: str) -> Manifes
 
 def _write_sample_list(output: Path, samples: Sequence[Sample]) -> None:
     """`videos/manifest.csv`: what ``--videos`` needs to judge the generated videos again."""
-    with disk_faults(output):
+    with run_faults(output):
         (output / "videos").mkdir(exist_ok=True)
         write_atomically(output / "videos" / "manifest.csv", manifest_csv(samples))
 
@@ -352,6 +352,6 @@ def _close(store: Store, output: Path, manifest: Manifest, status: str) -> None:
     counts = Counter(record.status.value for record in records)
     store.write_manifest(replace(manifest, status=status, counts=dict(counts), updated=now()))
     run = load_run(output)
-    with disk_faults(output):
+    with run_faults(output):
         write_atomically(output / "scores.csv", scores_csv(run))
         write_atomically(output / "videos.csv", videos_csv(run))

@@ -12,7 +12,7 @@ from vbench_long.dimensions import BACKBONES, Backbone, Dimension
 from vbench_long.dimensions.base import CHECKPOINTS
 from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.weights import fetch
-from vbench_long.weights.catalog import checkpoint
+from vbench_long.weights.catalog import cache_folder, checkpoint
 
 if TYPE_CHECKING:
     from vbench_long.dimensions.backbones.base import Compute
@@ -85,7 +85,7 @@ class Networks:
         )
         raise EnvironmentFault(
             f"{len(absent)} checkpoints are not on this machine: {waits}",
-            self.weights or str(fetch.cache_folder()),
+            self.weights or str(cache_folder()),
             f"get them with: vbench-long weights pull {' '.join(absent)}",
         )
 

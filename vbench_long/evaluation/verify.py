@@ -12,7 +12,7 @@ from vbench_long.errors import VideoError
 from vbench_long.evaluation.runner import video_value
 from vbench_long.leaderboard.tables import scores_csv, videos_csv
 from vbench_long.records import Record, Status
-from vbench_long.store import Run, disk_faults, load_run
+from vbench_long.store import Run, load_run, run_faults
 from vbench_long.video import file_sha256
 
 
@@ -29,7 +29,7 @@ def verify(folder: Path) -> list[str]:
     """
     path = folder / "records.sqlite"
     run = load_run(folder)
-    with disk_faults(path):
+    with run_faults(path):
         database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         answer = [row[0] for row in database.execute("PRAGMA integrity_check")]
         database.close()

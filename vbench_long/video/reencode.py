@@ -55,7 +55,7 @@ class Reencoder:
             self._encoder.finish()
         self._buffer.seek(0)
         count = 0
-        with av.open(self._buffer) as container:
+        with av.open(self._buffer, "r") as container:
             for picture in container.decode(video=0):
                 count += 1
                 yield np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vbench_long import __version__
-from vbench_long.errors import EnvironmentFault
+from vbench_long.errors import EnvironmentFault, disk_faults
 from vbench_long.weights.catalog import (
     FOLDER_VARIABLE,
     Checkpoint,
@@ -189,7 +189,8 @@ def pull(checkpoint: Checkpoint, folder: Path | None = None) -> Found:
             "unset it, or put the file into a folder and name that with --weights",
         )
     store = cache_folder()
-    with _disk_faults(store), _one_at_a_time(store):
+    fix = "free space, or set XDG_CACHE_HOME to a folder that can be written"
+    with disk_faults("checkpoints cannot be stored", store, fix), _one_at_a_time(store):
         # Another process may have brought it meanwhile.
         found, _ = first_whole(candidates(checkpoint, folder))
         reasons = []
@@ -330,15 +331,3 @@ def _one_at_a_time(store: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _disk_faults(store: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(
-            f"checkpoints cannot be stored ({error.strerror or error})",
-            str(error.filename or store),
-            "free space, or set XDG_CACHE_HOME to a folder that can be written",
-        ) from error
