@@ -217,7 +217,7 @@ def test_batch_equals_single(amt: AmtS) -> None:
     together = amt.predict(video[0:3], video[2:5])
     for number in range(3):
         alone = amt.predict(video[number : number + 1], video[number + 2 : number + 3])
-        assert (together[number] - alone[0]).abs().max() <= 5e-6
+        assert (together[number] - alone[0]).abs().max() <= 2e-5  # of 1; thread counts differ
     items = [tuple(video[i : i + 3]) for i in range(3)]
     singles = [amt([item])[0] for item in items]
     assert np.stack(amt(items)) == pytest.approx(np.stack(singles), abs=1e-3)
