@@ -117,7 +117,7 @@ def golden_case(shared: Path, tag: str) -> tuple[Mapping[str, Any], Mapping[str,
         "b_128x192",
         "c_130x200",
         "e_320x512",
-        pytest.param("f_480x720", marks=pytest.mark.slow),
+        pytest.param("f_480x720", marks=[pytest.mark.slow, pytest.mark.full]),
     ],
 )
 def test_frame_is_the_published_one(amt: AmtS, shared: Path, tag: str) -> None:
@@ -181,6 +181,7 @@ def test_motion_smoothness_is_the_published_one(
 
 @pytest.mark.shared
 @pytest.mark.slow
+@pytest.mark.full
 def test_score_of_a_published_clip(shared: Path) -> None:
     protocol = shared / "reference/protocol"
     path = protocol / "golden/scores_lossless.json"
