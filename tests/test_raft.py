@@ -120,7 +120,11 @@ def test_names_of_the_published_checkpoint(raft: Raft) -> None:
 @pytest.mark.shared
 @pytest.mark.parametrize(
     ("seed", "height", "width"),
-    [(201, 128, 160), (202, 130, 171), pytest.param(203, 320, 512, marks=[pytest.mark.slow, pytest.mark.full])],
+    [
+        (201, 128, 160),
+        (202, 130, 171),
+        pytest.param(203, 320, 512, marks=[pytest.mark.slow, pytest.mark.full]),
+    ],
 )
 def test_flow_is_the_published_one(
     raft: Raft, shared: Path, seed: int, height: int, width: int
@@ -145,7 +149,6 @@ def test_flow_is_the_published_one(
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.full
 @pytest.mark.full
 def test_scores_of_a_published_clip(shared: Path) -> None:
     protocol = shared / "reference/protocol"
