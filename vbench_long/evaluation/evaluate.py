@@ -178,8 +178,7 @@ class _Work:
         for done, sample in enumerate(samples):
             progress(done, len(samples), sample.video)
             records = self._lacking_records(sample, stored)
-            failed = [r.error for r in records if r.status not in (Status.OK, Status.EXCLUDED)]
-            for error in dict.fromkeys(failed):
+            for error in dict.fromkeys(r.error for r in records if r.status is Status.FAILED):
                 LOG.warning("%s: %s", sample.video, error)
             if records:
                 self.store.put(records)

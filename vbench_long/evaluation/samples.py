@@ -270,4 +270,8 @@ def _match(
             planned.append(replace(sample, seed=None, path=""))
             continue
         planned += [replace(sample, video=v.video, path=v.path, seed=v.seed) for v in videos]
+    absent = [s for s in planned if s.video in problems and not s.path]
+    if absent:
+        first = f"sample {absent[0].index} of '{absent[0].prompt[:60]}'"
+        LOG.warning("%d of %d samples have no video, %s first", len(absent), len(planned), first)
     return Planned(tuple(planned), problems)
