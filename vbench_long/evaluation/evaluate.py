@@ -194,6 +194,7 @@ class _Work:
             if self.generator and not path.exists():
                 self._generate(self.generator, sample, path)
             if not path.exists():
+                LOG.warning("%s: there is no such file", sample.video)
                 return self._without_score(sample, Status.MISSING, "there is no such file")
             sha256 = file_sha256(path)
         except (GenerationError, VideoError) as error:
