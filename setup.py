@@ -31,6 +31,7 @@ setup(
         "vbench_long": ["py.typed"],
         "vbench_long.dimensions": ["tables/*.csv"],
         "vbench_long.leaderboard": ["*.json"],
+        "vbench_long.leaderboard.published": ["*.csv"],
         "vbench_long.prompts": ["*.json"],
     },
     install_requires=[

@@ -3,6 +3,15 @@
 Pictures live in `vbench_long.leaderboard.plots`, apart because they load matplotlib.
 """
 
+from vbench_long.leaderboard.assembly import build
+from vbench_long.leaderboard.board import Cell, Group, Leaderboard, Row, footnotes
+from vbench_long.leaderboard.documents import (
+    leaderboard_csv,
+    leaderboard_json,
+    leaderboard_markdown,
+    leaderboard_summary,
+)
+from vbench_long.leaderboard.published import PublishedRow, choose_published, published_rows
 from vbench_long.leaderboard.scores import (
     SCALES,
     DimensionScore,
@@ -18,11 +27,6 @@ from vbench_long.leaderboard.scores import (
     totals,
 )
 from vbench_long.leaderboard.tables import (
-    Leaderboard,
-    build,
-    leaderboard_csv,
-    leaderboard_markdown,
-    leaderboard_summary,
     render_text,
     run_summary,
     run_summary_text,
@@ -32,20 +36,28 @@ from vbench_long.leaderboard.tables import (
 
 __all__ = [
     "SCALES",
+    "Cell",
     "DimensionScore",
+    "Group",
     "Leaderboard",
+    "PublishedRow",
+    "Row",
     "RunScores",
     "Totals",
     "available_totals",
     "build",
+    "choose_published",
     "complete_totals",
     "dimension_scores",
+    "footnotes",
     "leaderboard_csv",
+    "leaderboard_json",
     "leaderboard_markdown",
     "leaderboard_summary",
     "normalise",
     "partial_totals",
     "percent",
+    "published_rows",
     "render_text",
     "run_summary",
     "run_summary_text",

@@ -19,8 +19,9 @@ from matplotlib.projections.polar import PolarAxes
 from matplotlib.text import Text
 
 from vbench_long.errors import UsageError
-from vbench_long.leaderboard.scores import SCALES, RunScores, normalise
-from vbench_long.leaderboard.tables import Leaderboard, protocol_note, shorten
+from vbench_long.leaderboard.board import Group, Row
+from vbench_long.leaderboard.scores import SCALES, normalise
+from vbench_long.leaderboard.text import shorten
 
 MOST_RUNS: Final = 10
 """Runs one picture can tell apart; the first ones are drawn and the picture says so."""
@@ -59,12 +60,12 @@ _WIDE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "We
                "PingFang SC", "Microsoft YaHei")  # fmt: skip
 
 
-def drawable_dimensions(board: Leaderboard) -> list[str]:
+def drawable_dimensions(group: Group) -> list[str]:
     """The dimensions a picture can show: scored in some run, and with an official scale."""
-    return [name for name in board.dimensions() if name in SCALES]
+    return [name for name in group.dimensions() if name in SCALES]
 
 
-def radar_png(board: Leaderboard) -> bytes:
+def radar_png(group: Group) -> bytes:
     """Draw up to ten runs on the official scale, 0 to 100 percent, as a PNG 1600 pixels wide.
 
     One polygon per run; a missing score is a gap. Values beyond the scale are drawn on its edge.
@@ -74,20 +75,26 @@ def radar_png(board: Leaderboard) -> bytes:
     Raises:
         UsageError: none of the official dimensions has a score.
     """
-    dimensions = drawable_dimensions(board)
+    dimensions = drawable_dimensions(group)
     if not dimensions:
         raise UsageError("none of the official dimensions has a score", "", "there is no picture")
-    rows = board.rows[:MOST_RUNS]
+    rows = _drawn_rows(group)
     with style.context("default", after_reset=True):
         figure = _bars(rows, dimensions) if len(dimensions) < 3 else _radar(rows, dimensions)
-        _caption(figure, board, dimensions)
+        _caption(figure, group, dimensions)
         _harden(figure)
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
     return png.getvalue()
 
 
-def _radar(rows: Sequence[RunScores], dimensions: Sequence[str]) -> Figure:
+def _drawn_rows(group: Group) -> list[Row]:
+    """The rows a picture has room for, runs before published figures, in the group's order."""
+    chosen = sorted(group.rows, key=lambda row: row.run is None)[:MOST_RUNS]
+    return [row for row in group.rows if row in chosen]
+
+
+def _radar(rows: Sequence[Row], dimensions: Sequence[str]) -> Figure:
     labels, legend_height = _legend_labels(rows)
     below = 0.8 + legend_height
     figure = _figure(6.75 + below)
@@ -156,7 +163,7 @@ def _radar_grid(axes: PolarAxes, angles: Sequence[float], dimensions: Sequence[s
         )
 
 
-def _bars(rows: Sequence[RunScores], dimensions: Sequence[str]) -> Figure:
+def _bars(rows: Sequence[Row], dimensions: Sequence[str]) -> Figure:
     labels, legend_height = _legend_labels(rows)
     below = 1.35 + legend_height
     plot = 0.34 * len(dimensions) * (len(rows) + 1)
@@ -194,12 +201,10 @@ def _bar_values(axes: Axes, places: Sequence[float], values: Sequence[float]) ->
         label.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
-def _percent(row: RunScores, dimension: str) -> float:
+def _percent(row: Row, dimension: str) -> float:
     """The normalised score in percent; NaN where there is none."""
-    found = row.score_of(dimension)
-    if found is None or found.score is None:
-        return math.nan
-    return 100 * normalise(dimension, found.score)
+    score = row.cell(dimension).score
+    return math.nan if score is None else 100 * normalise(dimension, score)
 
 
 def _drawn(percent: float) -> float:
@@ -218,7 +223,7 @@ def _title(dimension: str) -> str:
     return dimension.capitalize().replace("_", "\n", 1)
 
 
-def _legend_labels(rows: Sequence[RunScores]) -> tuple[list[str], float]:
+def _legend_labels(rows: Sequence[Row]) -> tuple[list[str], float]:
     """The runs' names, wrapped, and the height of their legend in inches."""
     columns = _legend_columns(len(rows))
     width = 80 if columns == 1 else 38
@@ -257,9 +262,9 @@ def _legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], to
     )
 
 
-def _caption(figure: Figure, board: Leaderboard, dimensions: Sequence[str]) -> None:
+def _caption(figure: Figure, group: Group, dimensions: Sequence[str]) -> None:
     """Say on the picture itself what its numbers are."""
-    rows = board.rows[:MOST_RUNS]
+    rows = _drawn_rows(group)
     facts = ["percent of the official range"]
     if len(dimensions) >= 3:
         facts[0] += ": 0 at the centre, 100 at the rim"
@@ -267,9 +272,9 @@ def _caption(figure: Figure, board: Leaderboard, dimensions: Sequence[str]) -> N
         math.isnan(_percent(row, name)) for row in rows for name in dimensions
     ):
         facts.append("a gap is a missing score")
-    if len(rows) < len(board.rows):
-        facts.append(f"the first {len(rows)} of {len(board.rows)} runs")
-    lines = textwrap.wrap(protocol_note(board.protocol), 100)[:2]
+    if len(rows) < len(group.rows):
+        facts.append(f"the first {len(rows)} of {len(group.rows)} runs")
+    lines = textwrap.wrap(shorten(group.about, 200), 100)[:2]
     height = figure.get_figheight()
     for number, line in enumerate([*lines, "; ".join(facts)][::-1]):
         bottom = (0.15 + number * 0.18) / height

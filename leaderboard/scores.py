@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from vbench_long.errors import RunError, UsageError
-from vbench_long.records import Record, Sample, Status, describe_differences
+from vbench_long.errors import RunError
+from vbench_long.records import Record, Sample, Status
 from vbench_long.registry import unknown
 from vbench_long.store import Run
 
@@ -339,37 +339,6 @@ def score_run(run: Run, rule: TotalsRule = complete_totals, label: str = "") -> 
         scores=scores,
         totals=Totals(None, None, None) if untrained else rule(scores),
     )
-
-
-def require_one_protocol(runs: Sequence[Run]) -> None:
-    """Make sure that the runs' numbers may stand side by side.
-
-    Raises:
-        UsageError: two protocols; the message names the keys that differ and both values.
-    """
-    for run in runs[1:]:
-        if run.manifest.protocol_id != runs[0].manifest.protocol_id:
-            differ = describe_differences(runs[0].manifest.protocol, run.manifest.protocol)
-            # A key whose value is null on one side and absent on the other shows no difference.
-            differ = differ or [f"{runs[0].manifest.protocol_id} -> {run.manifest.protocol_id}"]
-            more = [f"and {len(differ) - 8} more"] if len(differ) > 8 else []
-            raise UsageError(
-                f"these runs follow different protocols ({'; '.join(differ[:8] + more)})",
-                f"{runs[0].folder} -> {run.folder}",
-                "put only runs of one protocol together",
-            )
-    seen: dict[str, tuple[str, Run]] = {}
-    for run in runs:
-        for record in run.records:
-            if record.status is not Status.OK:
-                continue
-            earlier, first = seen.setdefault(record.dimension, (record.identity, run))
-            if record.identity != earlier:
-                raise UsageError(
-                    f"{record.dimension} was computed by {earlier} and by {record.identity}",
-                    f"{first.folder} -> {run.folder}",
-                    "evaluate both with the same release and weights",
-                )
 
 
 def _group_mean(group: Group, scores: Mapping[str, float]) -> float | None:

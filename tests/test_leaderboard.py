@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,15 @@ from test_scores import ALL, CLASSICAL, bad, make_run, ok, whole_run
 from vbench_long.cli import leaderboard as command
 from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.leaderboard import plots
+from vbench_long.leaderboard.assembly import build
+from vbench_long.leaderboard.documents import (
+    leaderboard_csv,
+    leaderboard_json,
+    leaderboard_markdown,
+)
+from vbench_long.leaderboard.protocols import require_one_protocol
 from vbench_long.leaderboard.scores import SCALES, available_totals, score_run
 from vbench_long.leaderboard.tables import (
-    build,
-    leaderboard_csv,
-    leaderboard_markdown,
-    leaderboard_summary,
     render_text,
     run_summary,
     run_summary_text,
@@ -130,16 +134,14 @@ def test_no_cell_of_any_csv_is_a_formula(name: str, prompt: str) -> None:
 def test_leaderboard_csv() -> None:
     board = build([whole_run(dict.fromkeys(ALL, 0.9), "A"), whole_run({"scene": 0.5}, "B")])
     table = read(leaderboard_csv(board)).set_index("model")
-    assert list(table.columns[:9]) == [
-        "protocol", "backend", "status", "videos", "failed", "missing",
-        "quality", "semantic", "total",
-    ]  # fmt: skip
-    assert list(table.columns[14::2]) == list(SCALES)
-    assert float(table.total["A"]) == board.rows[0].totals.total
+    assert [c for c in table.columns if c in SCALES] == list(SCALES)
+    assert float(table.total["A"]) == board.rows[0].cell("Total").score
     assert (table.quality["B"], table.semantic["B"], table.total["B"]) == ("", "", "")
-    assert (table.scene["B"], table.scene_videos["B"]) == ("0.5", "1")
-    assert (table.color["B"], table.color_videos["B"]) == ("", "")
-    assert set(table.partial_semantic) == {""}
+    assert (table.scene["B"], table.scene_percent["B"], table.scene_videos["B"]) == (
+        "0.5", "50.00", "1",
+    )  # fmt: skip
+    assert (table.color["B"], table.color_percent["B"], table.color_videos["B"]) == ("", "", "")
+    assert set(table.partial_semantic) == {""} and set(table.published) == {"no"}
 
 
 def test_partial_aggregates_have_columns_of_their_own() -> None:
@@ -147,23 +149,65 @@ def test_partial_aggregates_have_columns_of_their_own() -> None:
     table = read(leaderboard_csv(build(runs, available_totals))).set_index("model")
     assert table.total["A"] and not table.partial_total["A"]
     assert table.partial_quality["B"] and not table.quality["B"] and not table.partial_total["B"]
-    assert table.partial_without["B"].split() == [d for d in ALL if d not in CLASSICAL]
-    assert table.partial_without["A"] == ""
+    assert table.partial_quality_note["B"] == "(partial, 6 of 7; without aesthetic_quality)"
+    assert not table.partial_quality_note["A"] and not table.quality_low["B"]
 
 
-def test_the_given_order_is_kept() -> None:
-    runs = [whole_run(dict.fromkeys(ALL, score), name) for name, score in (("b", 0.1), ("a", 0.9))]
-    board = build(runs)
+def spread(score: float, name: str, dimensions: Sequence[str] = ALL, **more: Any) -> Run:
+    """A run of 12 prompts whose videos lie up to 0.06 beside `score`."""
+    steps = [score + 0.01 * ((7 * i) % 12 - 5.5) for i in range(12)]
+    records = [ok(f"{name}-{i}", d, step) for i, step in enumerate(steps) for d in dimensions]
+    prompts = {record.video: record.video.removeprefix(name) for record in records}
+    return make_run(records, name, prompts=prompts, **more)
+
+
+def test_runs_are_ranked_by_total_and_ties_share_their_ranks() -> None:
+    board = build([spread(0.5, "low"), spread(0.7, "high"), spread(0.7, "also high")])
+    (group,) = board.groups
+    assert [row.label for row in group.rows] == ["high", "also high", "low"]
+    assert [row.rank for row in group.rows] == [(1, 2), (1, 2), (3, 3)]
+    assert group.ranked_by == "Total"
+    lines = render_text(board).splitlines()
+    assert [line.split()[1] for line in lines if line.endswith("±3.20")] == []
+    assert [line.split()[1] for line in lines if line.startswith(("  1 ", "  2 ", "  3 "))] == [
+        "1-2", "1-2", "3",
+    ]  # fmt: skip
+    table = read(leaderboard_csv(board)).set_index("model")
+    assert (table.rank_best["high"], table.rank_worst["high"]) == ("1", "2")
+    assert (
+        float(table.total_low["low"]) < float(table.total["low"]) < float(table.total_high["low"])
+    )
+
+
+def test_without_an_aggregate_the_given_order_is_kept() -> None:
+    board = build([whole_run({"scene": score}, name) for name, score in (("b", 0.1), ("a", 0.9))])
     assert [row.label for row in board.rows] == ["b", "a"]
+    assert {row.rank for row in board.rows} == {None}
     assert "not ranked" in leaderboard_markdown(board) and "not ranked" in render_text(board)
+
+
+def test_aggregates_of_different_dimensions_are_never_ranked() -> None:
+    full, part = spread(0.6, "full", ALL[:7]), spread(0.9, "part", ALL[:6])
+    board = build([full, part], available_totals)
+    assert (board.groups[0].ranked_by, board.rows[0].label) == ("", "full")
+    assert not any("Quality" in row.ranks for row in board.rows)
+    alike = build([full, spread(0.9, "other", ALL[:7])], available_totals)
+    assert (alike.groups[0].ranked_by, alike.rows[0].label) == ("Quality", "other")
 
 
 def test_markdown_is_percent_with_two_decimals() -> None:
     best = {name: scale.maximum for name, scale in SCALES.items()}
     text = leaderboard_markdown(build([whole_run(best, "A")]))
-    assert "| A | 1 | 100.00 | 100.00 | 100.00 |" in text
+    assert "| - | A | 1 | 100.00 | 100.00 | 100.00 |" in text
     assert "| A | 100.00 | 100.00 | 100.00 | 99.75 | 100.00 | 100.00 | 100.00 |" in text
     assert " 82.22 | 28.55 | 36.40 | 36.40 |" in text and "## Notes" not in text
+
+
+def test_only_a_lead_beyond_the_samples_is_bold() -> None:
+    text = leaderboard_markdown(build([spread(0.5, "low"), spread(0.7, "high")]))
+    assert re.search(r"\| high \| \*\*70.00\*\* ±\d", text) and "| low | 50.00 ±" in text
+    tie = leaderboard_markdown(build([spread(0.7, "one"), spread(0.7, "two")]))
+    assert "**" not in tie and "| one | 70.00 ±" in tie
 
 
 def test_incomplete_runs_are_marked_and_explained() -> None:
@@ -182,7 +226,7 @@ def test_incomplete_runs_are_marked_and_explained() -> None:
         assert "poor: the run is interrupted" in shown
         assert f"poor: {broken_counts}" in shown and f"poor: {needs}" not in shown
         assert "all runs: Total not shown: needs Quality and Semantic" in shown
-    assert "| poor | 2\\* | - | - | - |" in markdown
+    assert "| - | poor | 2\\* | - | - | - |" in markdown
     assert "-\\*" in markdown and "all videos of" in markdown
 
 
@@ -216,7 +260,7 @@ def test_unknown_dimensions_are_shown_raw() -> None:
     board = build([make_run([ok("v", "zoom", 31.25), ok("v", "scene", 0.5)], "A")])
     assert "zoom (raw)" in render_text(board) and "31.2500" in render_text(board)
     assert "## Other dimensions (raw scores)" in leaderboard_markdown(board)
-    assert "zoom,zoom_videos\n" in leaderboard_csv(board)
+    assert ",zoom,zoom_percent,zoom_low,zoom_high,zoom_videos," in leaderboard_csv(board)
 
 
 @pytest.mark.parametrize(
@@ -228,14 +272,24 @@ def test_unknown_dimensions_are_shown_raw() -> None:
         ({"seed": None}, " -> "),
     ],
 )
-def test_different_protocols_never_share_a_table(change: dict[str, Any], said: str) -> None:
+def test_different_protocols_stand_apart_and_are_never_ranked_together(
+    change: dict[str, Any], said: str
+) -> None:
     protocol = {"backend": "classical", "clips": "exact", "dimensions": {"scene": "scene/1"}}
     runs = [
-        whole_run({"scene": 0.5}, "A", protocol=protocol),
-        whole_run({"scene": 0.5}, "B", protocol={**protocol, **change}),
+        spread(0.5, "A", protocol=protocol),
+        spread(0.9, "B", protocol={**protocol, **change}),
+        spread(0.7, "C", protocol=protocol),
     ]
+    board = build(runs)
+    assert [[row.label for row in group.rows] for group in board.groups] == [["C", "A"], ["B"]]
+    assert board.groups[0].apart == () and said in "".join(board.groups[1].apart)
+    assert board.rows[2].rank is None and not board.rows[2].leads("Total")
+    assert len({group.title for group in board.groups}) == 2
+    for text in (render_text(board), leaderboard_markdown(board)):
+        assert "part: " in text
     with pytest.raises(UsageError) as caught:
-        build(runs)
+        require_one_protocol(runs)
     assert said in str(caught.value) and "runs/A -> runs/B" in str(caught.value)
 
 
@@ -281,15 +335,16 @@ def test_hostile_names_are_inert_everywhere() -> None:
     board = build(runs)
     markdown, text = leaderboard_markdown(board), render_text(board)
     rows = [line for line in markdown.splitlines() if line.startswith("| ")]
-    assert all(line.replace("\\|", "").count("|") in (5, 6) for line in rows)
+    assert all(line.replace("\\|", "").count("|") in (4, 5, 7) for line in rows)
     assert "<" not in markdown and "[link]" not in markdown and "`code`" not in markdown
     for shown in (markdown, text):
         assert all(c.isprintable() for c in shown.replace("\n", ""))
         assert max(map(len, shown.splitlines())) < 300
     assert list(read(leaderboard_csv(board)).model[:2]) == ["'=cmd()", "'+1"]
-    json.dumps(leaderboard_summary(board), allow_nan=False)
+    json.loads(leaderboard_json(board))
     for start in (0, 8):
-        assert plots.radar_png(build(runs[start : start + 10])).startswith(b"\x89PNG")
+        (group,) = build(runs[start : start + 10]).groups
+        assert plots.radar_png(group).startswith(b"\x89PNG")
 
 
 def png_size(png: bytes) -> tuple[int, int]:
@@ -301,12 +356,12 @@ def png_size(png: bytes) -> tuple[int, int]:
 @pytest.mark.parametrize(("runs", "dimensions"), [(1, 1), (3, 2), (1, 6), (8, 16), (12, 16)])
 def test_pictures(runs: int, dimensions: int) -> None:
     scores = dict.fromkeys(ALL[:dimensions], 0.9)
-    board = build([whole_run(scores, f"model {i}") for i in range(runs)])
-    png = plots.radar_png(board)
+    (group,) = build([whole_run(scores, f"model {i}") for i in range(runs)]).groups
+    png = plots.radar_png(group)
     width, height = png_size(png)
     assert width == plots.WIDTH_PIXELS and 400 < height < 2200
     assert len(png) > 10_000
-    assert plots.radar_png(board) == png
+    assert plots.radar_png(group) == png
 
 
 def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,17 +377,17 @@ def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(PolarAxes, "plot", spy)
     whole = whole_run(dict.fromkeys(CLASSICAL, 0.05), "A")
     lacking = whole_run(dict.fromkeys(CLASSICAL[1:], 2.0), "B")
-    plots.radar_png(build([whole, lacking]))
+    plots.radar_png(build([whole, lacking]).groups[0])
     below, gap = drawn
     assert below[:4] == [0, 0, 0, 0] and below[4] == pytest.approx(5)
     assert gap[0] != gap[0] and gap[-1] != gap[-1] and gap[1:6] == [100] * 5
 
 
 def test_only_official_dimensions_are_drawn() -> None:
-    board = build([whole_run({"zoom": 3.0})])
-    assert plots.drawable_dimensions(board) == []
+    (group,) = build([whole_run({"zoom": 3.0})]).groups
+    assert plots.drawable_dimensions(group) == []
     with pytest.raises(UsageError, match="no picture"):
-        plots.radar_png(board)
+        plots.radar_png(group)
 
 
 def store(run: Run, folder: Path) -> Path:
@@ -356,14 +411,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert call(run, other, "--output", out) == 0
     assert sorted(p.name for p in out.iterdir()) == [
         "leaderboard.csv",
+        "leaderboard.json",
         "leaderboard.md",
         "radar.png",
     ]
-    assert re.search(r"^Quality +- +-$", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^  1 +- +A +1 +- +- +-$", capsys.readouterr().out, re.MULTILINE)
     assert call(run, other, "--output", out, "--partial", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
-    assert [r["model"] for r in summary["runs"]] == ["A", "B"]
-    assert summary["runs"][0]["quality"] > summary["runs"][1]["quality"]
+    rows = summary["groups"][0]["rows"]
+    assert [r["model"] for r in rows] == ["A", "B"]
+    assert rows[0]["quality"]["score"] > rows[1]["quality"]["score"]
+    assert json.loads((out / "leaderboard.json").read_text()) == summary
     assert read((out / "leaderboard.csv").read_text()).partial_quality.all()
 
 
@@ -386,12 +444,15 @@ def test_an_unwritable_output_is_the_environments_fault(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_runs_with_other_weights_are_refused() -> None:
+def test_runs_with_other_weights_stand_apart() -> None:
     one = make_run([replace(ok("p", "scene", 0.5), identity="scene/reference/1/w:aaa")], "one")
     two = make_run([replace(ok("p", "scene", 0.5), identity="scene/reference/1/w:bbb")], "two")
-    assert build([one, one_more(one)]).rows
+    assert len(build([one, one_more(one)]).groups) == 1
+    (_, apart) = build([one, two]).groups
+    assert "w:aaa and by scene/reference/1/w:bbb" in apart.apart[0]
+    mixed = make_run([*one.records, replace(two.records[0], video="q")], "mixed")
     with pytest.raises(UsageError, match="w:aaa and by scene/reference/1/w:bbb"):
-        build([one, two])
+        build([mixed])
 
 
 def one_more(run: Run) -> Run:

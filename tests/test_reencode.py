@@ -17,7 +17,7 @@ from vbench_long.errors import UsageError, VideoError
 from vbench_long.evaluation import RunConfig, evaluate
 from vbench_long.evaluation.plan import plan_video
 from vbench_long.evaluation.stream import encoded_again
-from vbench_long.leaderboard.tables import build
+from vbench_long.leaderboard.protocols import require_one_protocol
 from vbench_long.video import Frame, Scene, probe, read_frames
 from vbench_long.video.reencode import Reencoder
 
@@ -96,4 +96,4 @@ def test_the_mode_changes_scores_and_is_another_protocol(
     starts = [[c["start"] for c in run.records[0].parts["clips"]] for run in (exact, encoded)]
     assert starts == [[0, 4], [0, 4]]
     with pytest.raises(UsageError, match="clips: 'exact' -> 'reference'"):
-        build([exact, encoded])
+        require_one_protocol([exact, encoded])

@@ -12,13 +12,19 @@ HELP = "put runs side by side: CSV, Markdown and a radar picture"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="folder of a run")
+    parser.add_argument("runs", metavar="RUN", nargs="*", type=Path, help="folder of a run")
     parser.add_argument(
         "--output",
         metavar="DIR",
         type=Path,
         required=True,
-        help="folder for leaderboard.csv, leaderboard.md and radar.png",
+        help="folder for leaderboard.csv, .json, .md and the pictures",
+    )
+    parser.add_argument(
+        "--published",
+        metavar="NAME",
+        nargs="*",
+        help="put published models beside the runs: names or their beginnings, or all (default)",
     )
     parser.add_argument(
         "--partial",
@@ -39,29 +45,30 @@ def run(args: argparse.Namespace) -> int:
         RunError: a folder is no run, or a damaged one.
         EnvironmentFault: the output folder cannot be written.
     """
-    import json
-
-    from vbench_long.leaderboard import plots, scores, tables
+    from vbench_long.leaderboard import documents, plots, scores, tables
+    from vbench_long.leaderboard.assembly import build
+    from vbench_long.leaderboard.published import choose_published
     from vbench_long.store import load_run
 
     log = logging.getLogger("vbench_long")
     rule = scores.available_totals if args.partial else scores.complete_totals
-    board = tables.build([load_run(folder) for folder in args.runs], rule)
+    published = () if args.published is None else choose_published(args.published or ["all"])
+    board = build([load_run(folder) for folder in args.runs], rule, published)
+    first = board.groups[0]
     files: dict[str, str | bytes | None] = {
-        "leaderboard.csv": tables.leaderboard_csv(board),
-        "leaderboard.md": tables.leaderboard_markdown(board),
-        "radar.png": plots.radar_png(board) if plots.drawable_dimensions(board) else None,
+        "leaderboard.csv": documents.leaderboard_csv(board),
+        "leaderboard.json": documents.leaderboard_json(board),
+        "leaderboard.md": documents.leaderboard_markdown(board),
+        "radar.png": plots.radar_png(first) if plots.drawable_dimensions(first) else None,
     }
     for path in _write(args.output, files):
         log.info("wrote %s", path)
     if files["radar.png"] is None:
         log.warning("no radar.png: none of the official dimensions has a score")
-    if len(board.rows) > plots.MOST_RUNS:
-        log.warning("radar.png shows the first %d of %d runs", plots.MOST_RUNS, len(board.rows))
-    if args.json:
-        print(json.dumps(tables.leaderboard_summary(board), indent=1, allow_nan=False))
-    else:
-        print(tables.render_text(board), end="")
+    if len(first.rows) > plots.MOST_RUNS:
+        log.warning("radar.png shows %d of %d rows", plots.MOST_RUNS, len(first.rows))
+    text = documents.leaderboard_json(board) if args.json else tables.render_text(board)
+    print(text, end="")
     return 0
 
 
