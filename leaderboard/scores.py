@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from vbench_long.errors import RunError
 from vbench_long.records import Record, Sample, Status
@@ -27,13 +27,18 @@ class Scale:
         minimum: raw score that becomes 0.
         maximum: raw score that becomes 1.
         weight: its share within the group.
+        legal: lowest and highest raw score there can be; shares and distances lie in 0..1 (imaging
+            quality after its division by 100), cosines in -1..1.
     """
 
     group: Group
     minimum: float = 0.0
     maximum: float = 1.0
     weight: float = 1.0
+    legal: tuple[float, float] = (0.0, 1.0)
 
+
+_COSINE = (-1.0, 1.0)
 
 SCALES: Final[Mapping[str, Scale]] = {
     "subject_consistency": Scale("quality", 0.1462),
@@ -49,9 +54,9 @@ SCALES: Final[Mapping[str, Scale]] = {
     "color": Scale("semantic"),
     "spatial_relationship": Scale("semantic"),
     "scene": Scale("semantic", 0.0, 0.8222),
-    "appearance_style": Scale("semantic", 0.0009, 0.2855),
-    "temporal_style": Scale("semantic", 0.0, 0.364),
-    "overall_consistency": Scale("semantic", 0.0, 0.364),
+    "appearance_style": Scale("semantic", 0.0009, 0.2855, legal=_COSINE),
+    "temporal_style": Scale("semantic", 0.0, 0.364, legal=_COSINE),
+    "overall_consistency": Scale("semantic", 0.0, 0.364, legal=_COSINE),
 }
 """The sixteen in VBench's order. Source: VBench's final-score script (`scripts/constant.py`)."""
 
@@ -159,14 +164,33 @@ def dimension_scores(run: Run) -> list[DimensionScore]:
     the published code reports as a dimension's overall. `per_video` weighs each video the same.
 
     Raises:
-        RunError: an ok record has no clip with a value.
+        RunError: an ok record has no clip with a value, or one outside its legal range.
     """
+    for record in run.records:
+        if what := illegal(record, run.manifest.protocol):
+            raise RunError(what, record.video, "run its evaluate command again")
     records: dict[str, list[Record]] = {name: [] for name in run.manifest.dimensions}
     for _, record in results(run):
         records.setdefault(record.dimension, []).append(record)
     if run.manifest.protocol.get("static_filter") and "temporal_flickering" in records:
         records["temporal_flickering"] = _capped(run, records["temporal_flickering"])
     return [_dimension_score(name, records[name]) for name in in_order(records)]
+
+
+def illegal(record: Record, protocol: Mapping[str, Any]) -> str:
+    """What is wrong with a record's numbers; empty if they lie in their dimension's legal range.
+
+    Made-up weights keep no range, so records of untrained protocols are never wrong; dimensions
+    outside the sixteen need to be finite.
+    """
+    if record.status is not Status.OK or protocol.get("untrained"):
+        return ""
+    scale = SCALES.get(record.dimension)
+    low, high = scale.legal if scale else (-math.inf, math.inf)
+    for value in (record.value, *record.clip_values()):
+        if value is None or not (low <= value <= high and math.isfinite(value)):
+            return f"{record.dimension} scored {value}, outside its legal range {low}..{high}"
+    return ""
 
 
 def _capped(run: Run, records: Sequence[Record]) -> list[Record]:

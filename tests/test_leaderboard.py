@@ -376,7 +376,7 @@ def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(PolarAxes, "plot", spy)
     whole = whole_run(dict.fromkeys(CLASSICAL, 0.05), "A")
-    lacking = whole_run(dict.fromkeys(CLASSICAL[1:], 2.0), "B")
+    lacking = whole_run(dict.fromkeys(CLASSICAL[1:], 1.0), "B")
     plots.radar_png(build([whole, lacking]).groups[0])
     below, gap = drawn
     assert below[:4] == [0, 0, 0, 0] and below[4] == pytest.approx(5)

@@ -19,6 +19,7 @@ from vbench_long.evaluation.runner import Runner
 from vbench_long.evaluation.samples import Planned, Problem, from_suite, from_videos, manifest_csv
 from vbench_long.evaluation.stream import Counts
 from vbench_long.generators import GENERATORS, Generator, Request
+from vbench_long.leaderboard.scores import illegal
 from vbench_long.leaderboard.tables import scores_csv, videos_csv
 from vbench_long.prompts import OFFICIAL_DIMENSIONS, Suite, load_suite
 from vbench_long.provenance import command_line, environment, now
@@ -122,6 +123,7 @@ def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
             {d.name: config.networks.identity(d) for d in dimensions},
             generator,
             manifest.environment,
+            manifest.protocol,
             planned.problems,
         )
         try:
@@ -171,6 +173,7 @@ class _Work:
     identities: Mapping[str, str]
     generator: Generator | None
     environment: str
+    protocol: Mapping[str, Any]
     problems: Mapping[str, Problem]
 
     def do(self, samples: Sequence[Sample], progress: Progress) -> None:
@@ -223,6 +226,7 @@ class _Work:
             and record.status in (Status.OK, Status.EXCLUDED)
             and record.sha256 == sha256
             and record.identity == self.identities[record.dimension]
+            and not illegal(record, self.protocol)
         )
 
     def _without_score(self, sample: Sample, status: Status, error: str) -> list[Record]:
