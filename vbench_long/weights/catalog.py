@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vbench_long.errors import UsageError
@@ -74,6 +74,8 @@ class Checkpoint:
             (VBench's cache), ``torch`` (torch.hub's), ``cache`` (``~/.cache``).
         entry: key of the state dict inside the stored dictionary; empty if it is the whole.
         prefix: may stand before every key, and is dropped then.
+        settings_file: JSON beside the checkpoint that says how it was trained; may be absent.
+        settings: what that file must say, because the network takes it for granted.
         note: what else a user should know.
     """
 
@@ -88,6 +90,8 @@ class Checkpoint:
     cache_paths: tuple[str, ...] = ()
     entry: str = ""
     prefix: str = ""
+    settings_file: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
     note: str = ""
 
 
@@ -197,6 +201,8 @@ _CHECKPOINTS = (
             "cache/ensemble_lora/adapter_model.safetensors",
             "cache/ensemble_lora/adapter_model.bin",
         ),
+        settings_file="adapter_config.json",
+        settings={"r": 16, "lora_alpha": 8},
         note=_DEVELOPMENT,
     ),
     Checkpoint(
