@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import torch
@@ -36,3 +36,27 @@ class Weights(Protocol):
                 model (a key or shape is missing, or one is there that nobody wants).
         """
         ...
+
+
+class SharedWeights:
+    """Weights whose checkpoints of more than one network are read, and lie in memory, once.
+
+    Networks keep the tensors they are given and change none of them.
+    """
+
+    def __init__(self, weights: Weights, shared: Collection[str]) -> None:
+        """`shared` names the checkpoints to remember; all others pass through."""
+        self.untrained = weights.untrained
+        self._weights, self._shared = weights, shared
+        self._known: dict[str, dict[str, torch.Tensor]] = {}
+
+    def load(
+        self, name: str, wanted: Mapping[str, torch.Tensor], ignored: tuple[str, ...] = ()
+    ) -> dict[str, torch.Tensor]:
+        """The tensors of checkpoint `name`; see `Weights.load`."""
+        known = self._known.get(name, {})
+        if not wanted.keys() <= known.keys():
+            known = self._weights.load(name, wanted, ignored)
+        if name in self._shared:
+            self._known[name] = known
+        return {key: known[key] for key in wanted}
