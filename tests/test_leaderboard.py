@@ -410,6 +410,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = tmp_path / "new" / "out"
     assert call(run, other, "--output", out) == 0
     assert sorted(p.name for p in out.iterdir()) == [
+        "index.html",
         "leaderboard.csv",
         "leaderboard.json",
         "leaderboard.md",

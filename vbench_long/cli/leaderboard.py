@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-HELP = "put runs side by side: CSV, Markdown and a radar picture"
+HELP = "put runs side by side: CSV, Markdown, an HTML page and a radar picture"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         required=True,
-        help="folder for leaderboard.csv, .json, .md and the pictures",
+        help="folder for index.html, leaderboard.csv, .json, .md and the pictures",
     )
     parser.add_argument(
         "--published",
@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show Quality, Semantic and Total although dimensions or videos are missing, and say"
         " which",
+    )
+    parser.add_argument(
+        "--no-media",
+        action="store_true",
+        help="index.html without frames of the worst videos and without paths to them",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the leaderboard as JSON instead of text"
@@ -48,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from vbench_long.leaderboard import documents, plots, scores, tables
     from vbench_long.leaderboard.assembly import build
     from vbench_long.leaderboard.published import choose_published
+    from vbench_long.leaderboard.report import report_html
     from vbench_long.store import load_run
 
     log = logging.getLogger("vbench_long")
@@ -59,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         "leaderboard.csv": documents.leaderboard_csv(board),
         "leaderboard.json": documents.leaderboard_json(board),
         "leaderboard.md": documents.leaderboard_markdown(board),
+        "index.html": report_html(board, args.output, "none" if args.no_media else "linked"),
         "radar.png": plots.radar_png(first) if plots.drawable_dimensions(first) else None,
     }
     for path in _write(args.output, files):
