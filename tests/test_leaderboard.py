@@ -6,8 +6,6 @@ import argparse
 import io
 import json
 import re
-import struct
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_scores import ALL, CLASSICAL, bad, make_run, ok, whole_run
+from test_scores import ALL, CLASSICAL, bad, make_run, ok, spread, whole_run
 
 from vbench_long.cli import leaderboard as command
 from vbench_long.errors import EnvironmentFault, UsageError
-from vbench_long.leaderboard import plots
 from vbench_long.leaderboard.assembly import build
 from vbench_long.leaderboard.documents import (
     leaderboard_csv,
@@ -153,14 +150,6 @@ def test_partial_aggregates_have_columns_of_their_own() -> None:
     assert not table.partial_quality_note["A"] and not table.quality_low["B"]
 
 
-def spread(score: float, name: str, dimensions: Sequence[str] = ALL, **more: Any) -> Run:
-    """A run of 12 prompts whose videos lie up to 0.06 beside `score`."""
-    steps = [score + 0.01 * ((7 * i) % 12 - 5.5) for i in range(12)]
-    records = [ok(f"{name}-{i}", d, step) for i, step in enumerate(steps) for d in dimensions]
-    prompts = {record.video: record.video.removeprefix(name) for record in records}
-    return make_run(records, name, prompts=prompts, **more)
-
-
 def test_runs_are_ranked_by_total_and_ties_share_their_ranks() -> None:
     board = build([spread(0.5, "low"), spread(0.7, "high"), spread(0.7, "also high")])
     (group,) = board.groups
@@ -168,7 +157,6 @@ def test_runs_are_ranked_by_total_and_ties_share_their_ranks() -> None:
     assert [row.rank for row in group.rows] == [(1, 2), (1, 2), (3, 3)]
     assert group.ranked_by == "Total"
     lines = render_text(board).splitlines()
-    assert [line.split()[1] for line in lines if line.endswith("±3.20")] == []
     assert [line.split()[1] for line in lines if line.startswith(("  1 ", "  2 ", "  3 "))] == [
         "1-2", "1-2", "3",
     ]  # fmt: skip
@@ -342,52 +330,6 @@ def test_hostile_names_are_inert_everywhere() -> None:
         assert max(map(len, shown.splitlines())) < 300
     assert list(read(leaderboard_csv(board)).model[:2]) == ["'=cmd()", "'+1"]
     json.loads(leaderboard_json(board))
-    for start in (0, 8):
-        (group,) = build(runs[start : start + 10]).groups
-        assert plots.radar_png(group).startswith(b"\x89PNG")
-
-
-def png_size(png: bytes) -> tuple[int, int]:
-    assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
-
-
-@pytest.mark.parametrize(("runs", "dimensions"), [(1, 1), (3, 2), (1, 6), (8, 16), (12, 16)])
-def test_pictures(runs: int, dimensions: int) -> None:
-    scores = dict.fromkeys(ALL[:dimensions], 0.9)
-    (group,) = build([whole_run(scores, f"model {i}") for i in range(runs)]).groups
-    png = plots.radar_png(group)
-    width, height = png_size(png)
-    assert width == plots.WIDTH_PIXELS and 400 < height < 2200
-    assert len(png) > 10_000
-    assert plots.radar_png(group) == png
-
-
-def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[list[float]] = []
-    from matplotlib.projections.polar import PolarAxes
-
-    plot = PolarAxes.plot
-
-    def spy(self: PolarAxes, angles: list[float], values: list[float], **more: Any) -> Any:
-        drawn.append(values)
-        return plot(self, angles, values, **more)
-
-    monkeypatch.setattr(PolarAxes, "plot", spy)
-    whole = whole_run(dict.fromkeys(CLASSICAL, 0.05), "A")
-    lacking = whole_run(dict.fromkeys(CLASSICAL[1:], 1.0), "B")
-    plots.radar_png(build([whole, lacking]).groups[0])
-    below, gap = drawn
-    assert below[:4] == [0, 0, 0, 0] and below[4] == pytest.approx(5)
-    assert gap[0] != gap[0] and gap[-1] != gap[-1] and gap[1:6] == [100] * 5
-
-
-def test_only_official_dimensions_are_drawn() -> None:
-    (group,) = build([whole_run({"zoom": 3.0})]).groups
-    assert plots.drawable_dimensions(group) == []
-    with pytest.raises(UsageError, match="no picture"):
-        plots.radar_png(group)
 
 
 def store(run: Run, folder: Path) -> Path:
