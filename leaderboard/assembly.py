@@ -163,7 +163,7 @@ def _title(run: Run, earlier: Sequence[Group]) -> str:
     suite = str(protocol.get("suite", "")).split(" ")[0]
     words = [f"{protocol.get('backend', 'unknown')} backend"]
     words += [f"{protocol.get('clips', 'unknown')} clips"] + ([f"suite {suite}"] if suite else [])
-    title = shorten(", ".join(words).capitalize(), 90)
+    title = shorten(", ".join(words).capitalize(), 72)
     taken = sum(group.title.startswith(title) for group in earlier)
     return f"{title} ({taken + 1})" if taken else title
 

@@ -106,10 +106,14 @@ def _scale(axes: Axes, name: str) -> None:
 
 
 def _name_rows(axes: Axes, rows: Sequence[Row | None]) -> None:
-    names = [shorten(row.label, 26) if row else "" for row in rows]
     size = 8 if len(rows) <= 12 else 7
-    for row, label in zip(rows, axes.set_yticks(range(len(rows)), names), strict=True):
-        label.label1.set(color=INK if row and row.run else PALE, fontsize=size)
+    beside = axes.get_yaxis_transform()
+    for place, row in enumerate(rows):
+        if row:  # Text of its own: a tick's label is set again when it is drawn.
+            colour = INK if row.run else PALE
+            label = axes.text(-0.04, place, shorten(row.label, 26), transform=beside, color=colour)
+            label.set(ha="right", va="center", fontsize=size)
+    axes.set_yticks(range(len(rows)), [""] * len(rows))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", color="#f1f1f1", linewidth=0.7)

@@ -33,6 +33,8 @@ _SPECIAL: Final = {
     "|": r"\textbar{}",
     "`": r"\textasciigrave{}",
     '"': "''",
+    "[": "{[}",  # after a line's end it would open an argument,
+    "*": "{*}",  # and this one would be swallowed
     "±": r"$\pm$",
 }
 _ACCENTS: Final = frozenset("\u0300\u0301\u0302\u0303\u0308\u030a\u0327\u030c")
@@ -103,6 +105,6 @@ def latex(text: str) -> str:
 def _character(char: str) -> str:
     if char in _SPECIAL:
         return _SPECIAL[char]
-    letter, *accents = unicodedata.normalize("NFD", char)
-    plain = letter.isascii() and (char.isascii() or (ord(char) < 0x180 and {*accents} <= _ACCENTS))
-    return char if plain else rf"\anyscript{{{char}}}{{?}}"
+    parts = unicodedata.normalize("NFD", char)
+    accented = ord(char) < 0x180 and parts[0].isascii() and set(parts[1:]) <= _ACCENTS
+    return char if char.isascii() or accented else rf"\anyscript{{{char}}}{{?}}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import re
@@ -16,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_scores import ALL, CLASSICAL, bad, make_run, ok, spread, whole_run
 
-from vbench_long.cli import leaderboard as command
-from vbench_long.errors import EnvironmentFault, UsageError
+from vbench_long.errors import UsageError
 from vbench_long.leaderboard.assembly import build
 from vbench_long.leaderboard.documents import (
     leaderboard_csv,
@@ -34,7 +32,7 @@ from vbench_long.leaderboard.tables import (
     videos_csv,
 )
 from vbench_long.records import Status
-from vbench_long.store import Run, Store
+from vbench_long.store import Run
 
 HOSTILE = [
     "=cmd()",
@@ -330,61 +328,6 @@ def test_hostile_names_are_inert_everywhere() -> None:
         assert max(map(len, shown.splitlines())) < 300
     assert list(read(leaderboard_csv(board)).model[:2]) == ["'=cmd()", "'+1"]
     json.loads(leaderboard_json(board))
-
-
-def store(run: Run, folder: Path) -> Path:
-    with Store(folder) as target:
-        target.write_manifest(run.manifest)
-        target.put_samples([replace(s, dimensions=run.manifest.dimensions) for s in run.samples])
-        target.put(run.records)
-    return folder
-
-
-def call(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args([str(a) for a in arguments]))
-
-
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = store(whole_run(dict.fromkeys(CLASSICAL, 0.9), "A"), tmp_path / "a")
-    other = store(whole_run(dict.fromkeys(CLASSICAL, 0.8), "B"), tmp_path / "b")
-    out = tmp_path / "new" / "out"
-    assert call(run, other, "--output", out) == 0
-    assert sorted(p.name for p in out.iterdir()) == [
-        "index.html",
-        "leaderboard.csv",
-        "leaderboard.json",
-        "leaderboard.md",
-        "radar.png",
-    ]
-    assert re.search(r"^  1 +- +A +1 +- +- +-$", capsys.readouterr().out, re.MULTILINE)
-    assert call(run, other, "--output", out, "--partial", "--json") == 0
-    summary = json.loads(capsys.readouterr().out)
-    rows = summary["groups"][0]["rows"]
-    assert [r["model"] for r in rows] == ["A", "B"]
-    assert rows[0]["quality"]["score"] > rows[1]["quality"]["score"]
-    assert json.loads((out / "leaderboard.json").read_text()) == summary
-    assert read((out / "leaderboard.csv").read_text()).partial_quality.all()
-
-
-def test_the_command_leaves_no_stale_picture(tmp_path: Path) -> None:
-    run = store(whole_run({"zoom": 2.0}, "A"), tmp_path / "a")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "radar.png").write_bytes(b"old")
-    assert call(run, "--output", tmp_path / "out") == 0
-    assert not (tmp_path / "out" / "radar.png").exists()
-
-
-def test_an_unwritable_output_is_the_environments_fault(tmp_path: Path) -> None:
-    run = store(whole_run({"scene": 0.5}, "A"), tmp_path / "a")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentFault, match="cannot be written"):
-        call(run, "--output", tmp_path / "file" / "out")
-    (tmp_path / "out" / "radar.png").mkdir(parents=True)
-    with pytest.raises(EnvironmentFault):
-        call(run, "--output", tmp_path / "out")
-    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_runs_with_other_weights_stand_apart() -> None:
