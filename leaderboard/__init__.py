@@ -12,6 +12,9 @@ from vbench_long.leaderboard.documents import (
     leaderboard_markdown,
     leaderboard_summary,
 )
+from vbench_long.leaderboard.exporting import submission_files
+from vbench_long.leaderboard.hub import Address, hub_yaml
+from vbench_long.leaderboard.importing import import_run
 from vbench_long.leaderboard.published import PublishedRow, choose_published, published_rows
 from vbench_long.leaderboard.scores import (
     SCALES,
@@ -37,6 +40,7 @@ from vbench_long.leaderboard.tables import (
 
 __all__ = [
     "SCALES",
+    "Address",
     "Cell",
     "DimensionScore",
     "Group",
@@ -51,6 +55,8 @@ __all__ = [
     "complete_totals",
     "dimension_scores",
     "footnotes",
+    "hub_yaml",
+    "import_run",
     "leaderboard_csv",
     "leaderboard_json",
     "leaderboard_markdown",
@@ -64,6 +70,7 @@ __all__ = [
     "run_summary_text",
     "score_run",
     "scores_csv",
+    "submission_files",
     "totals",
     "videos_csv",
 ]
