@@ -161,6 +161,30 @@ def test_part_of_the_suite_is_not_the_suite() -> None:
     assert [[row.label for row in g.rows if row.run] for g in groups] == [["mine"], ["whole"]]
 
 
+def imported(**protocol: Any) -> Run:
+    """Official results of the published program, read from its files."""
+    run = comparable()
+    told = {"origin": "imported", "program": "VBench-Long", "scenes": None, "suite": "unknown"}
+    manifest = replace(run.manifest, protocol={**told, "backend": "reference", **protocol})
+    return replace(run, manifest=manifest)
+
+
+def test_results_of_the_published_program_stand_among_its_rows() -> None:
+    assert gaps_to_published(imported()) == []
+    short = gaps_to_published(imported(program="VBench", scenes="threshold unknown"))
+    assert short == [
+        "program: VBench instead of VBench-Long",
+        "scenes: threshold unknown instead of none",
+    ]
+    run = imported(branches="1.0 in clips, 0.0 between clips")
+    dimensions = ("subject_consistency", "temporal_flickering")
+    run = replace(run, manifest=replace(run.manifest, dimensions=dimensions))
+    assert [gap.split(":")[0] for gap in gaps_to_published(run)] == ["branches", "static_filter"]
+    claims = {**PUBLISHED_PROTOCOL, "clips": "exact"}
+    exported = replace(run, manifest=replace(run.manifest, model={"claims": claims}))
+    assert gaps_to_published(exported) == ["clips: exact instead of reference"]
+
+
 def test_without_being_asked_nothing_is_published() -> None:
     board = build([comparable()])
     assert len(board.rows) == 1 and not board.groups[0].apart
