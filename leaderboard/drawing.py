@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from matplotlib import font_manager, style
+from matplotlib import font_manager, rc_context, rcParamsDefault
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -57,7 +57,7 @@ def picture(draw: Callable[[], Figure]) -> bytes:
 
     The same figure gives the same bytes as long as matplotlib and its fonts stay the same.
     """
-    with style.context("default", after_reset=True):
+    with rc_context(rcParamsDefault):
         figure = draw()
         _harden(figure)
         png = io.BytesIO()
