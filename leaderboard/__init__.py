@@ -1,7 +1,7 @@
 """From records to scores, totals, tables and pictures. Reads runs, knows nothing of torch.
 
 Pictures live in `vbench_long.leaderboard.plots`, the HTML page in `vbench_long.leaderboard.report`,
-apart because they load matplotlib and jinja2.
+apart because they load matplotlib and jinja2; a comparison's are in `gate_files` and `forest`.
 """
 
 from vbench_long.leaderboard.assembly import build
@@ -13,6 +13,7 @@ from vbench_long.leaderboard.documents import (
     leaderboard_summary,
 )
 from vbench_long.leaderboard.exporting import submission_files
+from vbench_long.leaderboard.gate import Comparison, Rule, Verdict, compare
 from vbench_long.leaderboard.hub import Address, hub_yaml
 from vbench_long.leaderboard.importing import import_run
 from vbench_long.leaderboard.published import PublishedRow, choose_published, published_rows
@@ -30,6 +31,13 @@ from vbench_long.leaderboard.scores import (
     score_run,
     totals,
 )
+from vbench_long.leaderboard.statistics import (
+    Estimate,
+    Interval,
+    RunEstimates,
+    rank_intervals,
+    run_estimates,
+)
 from vbench_long.leaderboard.tables import (
     render_text,
     run_summary,
@@ -42,16 +50,23 @@ __all__ = [
     "SCALES",
     "Address",
     "Cell",
+    "Comparison",
     "DimensionScore",
+    "Estimate",
     "Group",
+    "Interval",
     "Leaderboard",
     "PublishedRow",
     "Row",
+    "Rule",
+    "RunEstimates",
     "RunScores",
     "Totals",
+    "Verdict",
     "available_totals",
     "build",
     "choose_published",
+    "compare",
     "complete_totals",
     "dimension_scores",
     "footnotes",
@@ -65,7 +80,9 @@ __all__ = [
     "partial_totals",
     "percent",
     "published_rows",
+    "rank_intervals",
     "render_text",
+    "run_estimates",
     "run_summary",
     "run_summary_text",
     "score_run",

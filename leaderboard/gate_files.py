@@ -199,7 +199,7 @@ def _about(comparison: Comparison) -> Iterator[str]:
     tested = sum(finding.tails is not None for finding in comparison.findings)
     if comparison.design == "paired":
         prompts = max((f.prompts[0] for f in comparison.findings), default=0)
-        how = f"paired: the samples that both have, prompt by prompt, up to {prompts} a dimension"
+        how = f"paired on the samples that both have, up to {prompts} prompts a dimension"
     else:
         how = "two samples: the runs have no prompt and sample in common"
     yield f"{how}; alpha {rule.alpha:g} over {tested} dimensions (Holm)"
