@@ -52,7 +52,7 @@ def _csv_row(group: Group, row: Row, dimensions: Sequence[str]) -> dict[str, obj
     for name in AGGREGATES:
         cell = row.cell(name)
         line[f"partial_{name.lower()}"] = cell.score if cell.note else None
-        line[f"partial_{name.lower()}_note"] = cell.note or None
+        line[f"{name.lower()}_note"] = cell.note or None
     for name in dimensions:
         cell = row.cell(name)
         line |= _csv_cell(name, cell)

@@ -47,11 +47,13 @@ def test_the_figures_are_those_of_the_shared_table(shared: Path) -> None:
     with (shared / "anchors/published.csv").open(encoding="utf-8", newline="") as file:
         theirs = list(csv.DictReader(file))
     assert len(theirs) == len(ROWS)
+    printed = {f"{100 * v:.2f}" for row in ROWS for v in row.scores.values()}
+    assert printed <= {line[name] for line in theirs for name in ALL}
     for line, row in zip(theirs, ROWS, strict=True):
         assert line["model"].startswith(row.model) and line["source"] == row.source
-        known = {name: float(line[name]) / 100 for name in ALL if line[name]}
+        known = {name: float(f"{line[name]}e-2") for name in ALL if line[name]}
         assert known == row.scores
-        totals = {name: float(line[name.lower()]) / 100 for name in AGGREGATES}
+        totals = {name: float(f"{line[name.lower()]}e-2") for name in AGGREGATES}
         assert totals == row.aggregates
 
 
