@@ -89,11 +89,12 @@ def mixed_board(folder: Path) -> Leaderboard:
     """Two protocols, published rows, hostile names, failures, and a dimension of a third party."""
     raw = {**MEANS, "zoom": 2.5}
     alpha = with_videos(scored_run("Alpha", folder / "alpha #1 %41"))
-    smooth = {**MEANS, "motion_smoothness": 0.99}
+    smooth = {**MEANS, "motion_smoothness": 0.99, "subject_consistency": 0.92}
     beta = scored_run("Beta", folder / "beta", means=smooth, seed=1)
     beta = without(beta, "002-0.webm", Status.FAILED, "broken <b>file</b>")
     beta = without(beta, "003-1.webm", Status.MISSING, "there is no such file")
-    evil = scored_run(HOSTILE[0], folder / "evil", prompts=HOSTILE, seed=2)
+    unlike = {**MEANS, "subject_consistency": 0.9}
+    evil = scored_run(HOSTILE[0], folder / "evil", prompts=HOSTILE, means=unlike, seed=2)
     evil = without(evil, "001-0.webm", Status.FAILED, HOSTILE[1])
     gamma = scored_run("Gamma", folder / "gamma", protocol="reference", means=raw, seed=3)
     published = choose_published(["Gen-3", "Kling", "Mira"])
