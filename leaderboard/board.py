@@ -68,8 +68,8 @@ class Row:
         return self.cells.get(name) or Cell(name, None)
 
     def leads(self, name: str) -> bool:
-        """Whether the row is the best of its group, beyond what the samples leave open."""
-        return self.ranks.get(name) == (1, 1)
+        """Whether the row is the best of its group beyond doubt, on all its videos."""
+        return self.ranks.get(name) == (1, 1) and not self.cell(name).note
 
 
 @dataclass(frozen=True, slots=True)

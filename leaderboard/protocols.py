@@ -62,6 +62,7 @@ def differences(first: Run, other: Run) -> list[str]:
         differ = describe_differences(first.manifest.protocol, other.manifest.protocol)
         # A key whose value is null on one side and absent on the other shows no difference.
         differ = differ or [f"{first.manifest.protocol_id} -> {other.manifest.protocol_id}"]
+        differ.sort(key=lambda line: line.startswith("dimensions."))
         return differ[:8] + ([f"and {len(differ) - 8} more"] if len(differ) > 8 else [])
     seen = identities(first)
     return [
