@@ -180,7 +180,7 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo], where: str) -> None:
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as file:
-        data = file.read(entry.file_size + 1)  # one more, so that the end and its checksum are read
+        data = file.read(entry.file_size)  # no more, whatever the packed bytes could become
     if len(data) != entry.file_size:
         raise zipfile.BadZipFile(f"{entry.filename} is shorter than it says")
     return data

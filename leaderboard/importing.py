@@ -161,8 +161,7 @@ def protocol_of(
         "static_filter": flickering.filtered if flickering and flickering.clips else None,
         "branches": _branches(results),
         "untrained": bool(claims.get("untrained")),
-        "suite": "unknown (imported)",
-        **dict.fromkeys(("precision", "weights", "versions"), _UNKNOWN),
+        **dict.fromkeys(("suite", "precision", "weights", "versions"), _UNKNOWN),
         "dimensions": {},
         "claims": digest(claims) if claims else None,
     }

@@ -121,6 +121,13 @@ def test_a_bomb_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
     assert refusal(bytes(data), tmp_path).what.startswith("not a zip, or a damaged one")
 
 
+def test_a_file_shorter_than_it_says_is_refused(tmp_path: Path) -> None:
+    data = bytearray(packed((NAME, GOOD)))
+    at = data.index(b"PK\1\2") + 24
+    data[22:26] = data[at : at + 4] = struct.pack("<I", len(GOOD) + 5)
+    assert "is shorter than it says" in refusal(bytes(data), tmp_path).what
+
+
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = packed((NAME, GOOD), *[(f"x{i}", b"") for i in range(archive.ENTRY_LIMIT)])
     assert refusal(many, tmp_path).what == "1001 files, the most are 1000"
@@ -346,7 +353,7 @@ values = st.recursive(
         )
     ),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_json_is_read_or_refused_and_nothing_else(results: Any, info: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = {NAME: results, "r_full_info.json": info}

@@ -61,6 +61,27 @@ def test_an_overall_pooled_over_frames_is_kept_and_said(
     assert_exports_the_same(run, files)
 
 
+@pytest.mark.parametrize(("overall", "said"), [(0.65, {"temporal_flickering": 0.65}), (0.625, {})])
+def test_behind_the_filter_the_overall_is_over_scenes_or_videos(
+    overall: float, said: dict[str, float], tmp_path: Path
+) -> None:
+    """The published program takes scenes for videos; tables here join them."""
+    folder = "videos/temporal_filtered_cilps/filtered_videos/filtered_clips"
+    values = {
+        "a-0-Scene-0_000": 0.2,
+        "a-0-Scene-0_001": 0.4,
+        "a-0-Scene-1_000": 0.9,
+        "b-0_000": 0.75,
+    }
+    rows = [{"video_path": f"{folder}/{n}.mp4", "video_results": v} for n, v in values.items()]
+    files = {"r_eval_results.json": {"temporal_flickering": [overall, rows, []]}}
+    run = run_of(write_zip(tmp_path / "r.zip", files))
+    assert run.manifest.model["overall_in_files"] == said
+    (score,) = dimension_scores(run)
+    assert score.score == pytest.approx((1.5 / 3 + 0.75) / 2)
+    assert export(run)["_eval_results.json"]["temporal_flickering"][0] == pytest.approx(overall)
+
+
 def test_what_full_info_shows_to_be_missing_is_missing(tmp_path: Path) -> None:
     """The published program drops absent videos in silence and averages the rest."""
     there = ["cat-0", "cat-2", "dog-0"]

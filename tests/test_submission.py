@@ -258,6 +258,36 @@ def test_an_export_imports_with_the_same_scores(run: Run) -> None:
     assert reread(again).manifest.protocol_id == again.manifest.protocol_id
 
 
+def test_five_still_clips_of_a_prompt_go_into_the_files() -> None:
+    name = "temporal_flickering"
+    records = [_ok(f"P-{i}.mp4", name, [0, 0], [0.1 * i, 0.2]) for i in (2, 0, 1, 3)]
+    samples = tuple(Sample(r.video, "P", int(r.video[2]), "", dimensions=(name,)) for r in records)
+    protocol = {"backend": "classical", "clips": "exact", "static_filter": True}
+    manifest = Manifest("m", {}, protocol, {}, (name,), "complete", "", updated="2026-01-02")
+    run = Run(Path(), manifest, samples, tuple(records), {})
+    overall, clips, videos = export(run)[ENDINGS[0]][name]
+    folder = "videos/temporal_filtered_cilps/filtered_videos"
+    assert [row["video_path"].removeprefix(f"{folder}/filtered_clips/") for row in clips] == [
+        "P-0_000.mp4", "P-0_001.mp4", "P-1_000.mp4", "P-1_001.mp4", "P-2_000.mp4",
+    ]  # fmt: skip
+    assert [row["video_path"] for row in videos] == [f"{folder}/P-{i}.mp4" for i in range(3)]
+    assert overall == pytest.approx((0.1 + 0.15 + 0.2) / 3)
+    assert dimension_scores(reread(run))[0].score == pytest.approx(overall)
+
+
+def test_videos_that_claim_one_sample_are_listed_once() -> None:
+    record = _ok("b-0.mp4", "scene", [0], [0.5])
+    lost = [Record(video, "scene", Status.FAILED, error="why") for video in ("a.mp4", "a-0.mp4")]
+    samples = [
+        Sample(v, v[0], 0, "", dimensions=("scene",)) for v in ("a.mp4", "a-0.mp4", "b-0.mp4")
+    ]
+    protocol = {"backend": "classical", "clips": "exact"}
+    manifest = Manifest("m", {}, protocol, {}, ("scene",), "complete", "", updated="2026-01-02")
+    again = reread(Run(Path(), manifest, tuple(samples), (*lost, record), {}))
+    assert [(s.prompt, s.index) for s in again.samples] == [("a", 0), ("b", 0)]
+    assert again.manifest.counts == {"missing": 1, "ok": 1}
+
+
 @pytest.mark.parametrize("row", FINAL, ids=[row["name"] for row in FINAL])
 def test_a_reader_by_the_published_rule_gets_the_published_totals(
     row: Mapping[str, Any], tmp_path: Path

@@ -5,7 +5,7 @@ Examples:
   vbench-long import evaluation_results --output runs/theirs
 
 Nothing is unpacked to disk. What the files do not tell of their protocol stays unknown, so imported
-runs stand in a table of their own.
+runs never mix with runs judged here.
 """
 
 from __future__ import annotations
