@@ -75,7 +75,7 @@ def blank(height: float) -> Figure:
 
 def caption(about: str, facts: str) -> list[str]:
     """The lines that say on the picture itself what its numbers are."""
-    return [*textwrap.wrap(shorten(about, 200), 100), *textwrap.wrap(facts, 110)]
+    return [*textwrap.wrap(shorten(about, 200), 110), *textwrap.wrap(facts, 110)]
 
 
 def write_below(figure: Figure, lines: Sequence[str]) -> None:
