@@ -169,7 +169,9 @@ def _names(axes: Axes, panel: _Panel, rows: Sequence[Row]) -> None:
 def _scores(axes: Axes, panels: Sequence[_Panel], place: int, row: Row, colour: str | None) -> None:
     """One row in all panels; a run has its colour, what has no interval is hollow."""
     shade = colour or _PUBLISHED
-    bars, dots, hollow = [], [], []
+    bars: list[list[tuple[float, float]]] = []
+    dots: list[tuple[float, float]] = []
+    hollow: list[tuple[float, float]] = []
     for panel in panels:
         cell, y = row.cell(panel.name), panel.y(place)
         if cell.score is None:

@@ -177,6 +177,9 @@ def test_aggregates_of_different_dimensions_are_never_ranked() -> None:
     board = build([full, part], available_totals)
     assert (board.groups[0].ranked_by, board.rows[0].label) == ("", "full")
     assert not any("Quality" in row.ranks for row in board.rows)
+    lacking = spread(0.9, "lacking", ALL[:7])
+    lacking = replace(lacking, records=lacking.records[1:])
+    assert build([full, lacking], available_totals).groups[0].ranked_by == ""
     alike = build([full, spread(0.9, "other", ALL[:7])], available_totals)
     assert (alike.groups[0].ranked_by, alike.rows[0].label) == ("Quality", "other")
 

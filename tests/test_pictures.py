@@ -77,6 +77,8 @@ def test_runs_have_the_colours_and_published_figures_fill_what_room_is_left() ->
     shown = plots._drawn_rows(published, ALL)
     assert len(shown) == plots.MOST_RUNS
     assert all(row.cell(name).score is not None for row in shown for name in ALL)
+    few = build([], published=choose_published(["Wan2.1", "Kling"])).groups[0]
+    assert [row.label[:5] for row in plots._drawn_rows(few, ALL)] == ["Kling"]
 
 
 @pytest.fixture
@@ -127,12 +129,14 @@ def test_a_panel_shows_differences_on_a_scale_with_true_marks(drawn: list[Figure
     (group,) = build([spread(0.5, "low", ["scene"]), spread(0.7, "high", ["scene"])]).groups
     intervals.intervals_png(group)
     (axes,) = drawn[0].axes
+    (edges,) = (line.get_xdata() for line in axes.lines if line.get_marker() != "o")
     marks = {float(t.get_text()): t.get_position()[0] for t in axes.texts if t.get_text().isdigit()}
     assert len(marks) >= 2
     (first, x), (last, z) = min(marks.items()), max(marks.items())
     per_percent = (z - x) / (last - first)
     for place, row in enumerate(group.rows):
         (dots,) = (d for d in axes.lines if d.get_markerfacecolor() == drawing.LOOKS[place].colour)
+        assert edges[0] < dots.get_xdata()[0] < edges[1]
         found = first + (dots.get_xdata()[0] - x) / per_percent
         assert found == pytest.approx(100 * (row.cell("scene").score or 0), abs=1e-6)
 

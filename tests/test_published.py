@@ -161,6 +161,7 @@ def test_part_of_the_suite_is_not_the_suite() -> None:
     whole, part = comparable("whole"), four
     groups = build([part, whole], published=choose_published(["Gen-3"])).groups
     assert [[row.label for row in g.rows if row.run] for g in groups] == [["mine"], ["whole"]]
+    assert len(build([part, whole]).groups) == 1
 
 
 def imported(**protocol: Any) -> Run:
