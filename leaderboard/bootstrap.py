@@ -226,15 +226,18 @@ def _draws(
     tables: Sequence[Clusters], groups: Sequence[int], seed: int, resamples: int
 ) -> list[Floats]:
     """Per table the scores in each resample, resamples x dimensions; NaN without a clip."""
-    together = np.hstack([np.hstack([table.sums, table.counts]) for table in tables])
-    drawn = np.vstack([times @ together for times in _resamples(groups, seed, resamples)])
-    found, start = [], 0
-    for table in tables:
-        middle = start + len(table.dimensions)
-        stop = middle + len(table.dimensions)
-        counts = drawn[:, middle:stop]
-        found.append(drawn[:, start:middle] / np.where(counts > 0, counts, np.nan))
-        start = stop
+    found = [np.full((resamples, len(table.dimensions)), np.nan) for table in tables]
+    columns = [
+        (drawn[:, i], np.flatnonzero(table.counts[:, i]), table.sums[:, i], table.counts[:, i])
+        for table, drawn in zip(tables, found, strict=True)
+        for i in range(len(table.dimensions))
+    ]
+    start = 0
+    for times in _resamples(groups, seed, resamples):
+        for drawn, own, sums, counts in columns:  # a prompt serves few dimensions
+            totals = times[:, own] @ np.stack([sums[own], counts[own]], 1)
+            np.divide(*totals.T, out=drawn[start : start + len(times)], where=totals[:, 1] > 0)
+        start += len(times)
     return found
 
 
