@@ -235,8 +235,8 @@ def _draws(
     start = 0
     for times in _resamples(groups, seed, resamples):
         for drawn, own, sums, counts in columns:  # a prompt serves few dimensions
-            totals = times[:, own] @ np.stack([sums[own], counts[own]], 1)
-            np.divide(*totals.T, out=drawn[start : start + len(times)], where=totals[:, 1] > 0)
+            total, clips = (times[:, own] @ np.stack([sums[own], counts[own]], 1)).T
+            np.divide(total, clips, out=drawn[start : start + len(times)], where=clips > 0)
         start += len(times)
     return found
 
