@@ -145,14 +145,14 @@ def test_random_permutations_repeat_and_can_go_below_any_level() -> None:
 
 
 def test_unequal_spread_is_no_difference() -> None:
-    """Scores that scatter three times as much around the same mean are no evidence."""
-    rng = np.random.default_rng(5)
+    """Scores that scatter four times as much around the same mean are no evidence."""
+    rng = np.random.default_rng(0)
     loud = 0
-    for _ in range(150):
-        base, new = rng.normal(0, 1, 30), rng.normal(0, 3, 15)
+    for _ in range(60):
+        base, new = rng.normal(0, 1, 30), rng.normal(0, 4, 12)
         found = unpaired_tails(scores(base), scores(new), 0.2, 0)
         loud += 2 * min(found.worse, found.better) <= 0.05
-    assert loud <= 18  # a test of the plain difference has 25
+    assert loud <= 4  # a test of the plain difference has 7
 
 
 def test_no_spread_at_all() -> None:
