@@ -74,11 +74,11 @@ def rotation(numbers: range, scaling: float, head_dim: int, device: torch.device
 
 
 def rotated(tensor_FBLHd: Tensor, rotation_2F111d: Tensor) -> Tensor:
-    """Turn each pair of neighbouring numbers by its frame's angle, in float32."""
+    """Turn each pair of neighbouring numbers by its frame's angle, computed in float32."""
     cos, sin = rotation_2F111d
-    even, odd = tensor_FBLHd.float().view(*tensor_FBLHd.shape[:-1], -1, 2).unbind(-1)
-    turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
-    return turned.flatten(-2).to(tensor_FBLHd.dtype)
+    even, odd = tensor_FBLHd.view(*tensor_FBLHd.shape[:-1], -1, 2).unbind(-1)
+    turned = (even * cos - odd * sin, even * sin + odd * cos)
+    return torch.stack([half.to(tensor_FBLHd.dtype) for half in turned], -1).flatten(-2)
 
 
 def attend(q_FBLHd: Tensor, k_FBSHd: Tensor, v_FBSHd: Tensor) -> Tensor:
@@ -122,34 +122,52 @@ class ParallelAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """What attention adds to video tokens (F, B, L, D) and text tokens (F, B, S, D)."""
         length = x_FBLD.shape[2]
-        q_x, k_x, v_x, *time_x, cross_x = self._split(self.to_video(x_FBLD), 7)
-        q_c, k_c, v_c = self._split(self.to_text(c_FBSD), 3)
+        q_x, k_x, v_x, *time_x, cross_q_x = self.split(self.to_video(x_FBLD), 7)
+        q_c, k_c, v_c = self.split(self.to_text(c_FBSD), 3)
 
-        q_FBNHd = q_x if self.to_add_out is None else torch.cat([q_x, q_c], 2)
-        k_FBNHd, v_FBNHd = torch.cat([k_x, k_c], 2), torch.cat([v_x, v_c], 2)
-        space_FBND = attend(q_FBNHd, k_FBNHd, v_FBNHd)
-
+        space_FBND = attend(
+            q_x if self.to_add_out is None else torch.cat([q_x, q_c], 2),
+            torch.cat([k_x, k_c], 2),
+            torch.cat([v_x, v_c], 2),
+        )
         # The trained model asks the text as the first frame sees it, whichever frame is asking.
-        first_k, first_v = (frames.of_first(text).expand_as(text) for text in (k_c, v_c))
+        first = frames.of_first(k_c), frames.of_first(v_c)
 
-        def still(space_FBLD: Tensor, cross_q_FBLHd: Tensor) -> Tensor:
-            cross_FBLD: Tensor = self.to_out_context(attend(cross_q_FBLHd, first_k, first_v))
-            return SPATIAL_GAIN * space_FBLD + cross_FBLD
-
-        def moving(q_FBLHd: Tensor, k_FBLHd: Tensor, v_FBLHd: Tensor) -> Tensor:
-            q_FBLHd, k_FBLHd = (rotated(t, rotation_2F111d) for t in (q_FBLHd, k_FBLHd))
-            return frames.attend(q_FBLHd, k_FBLHd, v_FBLHd)
-
-        a_x: Tensor = self.to_out(still(space_FBND[:, :, :length], cross_x))
+        a_x: Tensor = self.to_out(self.still(space_FBND[:, :, :length], cross_q_x, *first))
         if frames.total > 1:
-            a_x = a_x + self.to_out_temporal(moving(*time_x))
+            a_x = a_x + self.to_out_temporal(self.moving(rotation_2F111d, frames, *time_x))
         if self.to_add_out is None:
             return a_x, None
-        a_c: Tensor = self.to_add_out(still(space_FBND[:, :, length:], q_c))
+
+        a_c: Tensor = self.to_add_out(self.still(space_FBND[:, :, length:], q_c, *first))
         if frames.total > 1:
-            a_c = a_c + self.to_add_out_temporal(moving(q_c, k_c, v_c))
+            a_c = a_c + self.to_add_out_temporal(
+                self.moving(rotation_2F111d, frames, q_c, k_c, v_c)
+            )
         return a_x, a_c
 
-    def _split(self, tensor_FBLD: Tensor, parts: int) -> tuple[Tensor, ...]:
+    def split(self, tensor_FBLD: Tensor, parts: int) -> tuple[Tensor, ...]:
         """(F, B, L, parts D) -> parts of (F, B, L, H, d)."""
         return tensor_FBLD.view(*tensor_FBLD.shape[:3], parts, self.heads, -1).unbind(3)
+
+    def still(
+        self, space_FBLD: Tensor, q_FBLHd: Tensor, first_k_BSHd: Tensor, first_v_BSHd: Tensor
+    ) -> Tensor:
+        """The spatial branch and, of its queries, the cross branch: (F, B, L, D)."""
+        k_FBSHd, v_FBSHd = (
+            first.expand(len(q_FBLHd), *first.shape) for first in (first_k_BSHd, first_v_BSHd)
+        )
+        cross_FBLD: Tensor = self.to_out_context(attend(q_FBLHd, k_FBSHd, v_FBSHd))
+        return torch.add(cross_FBLD, space_FBLD, alpha=SPATIAL_GAIN)
+
+    def moving(
+        self,
+        rotation_2F111d: Tensor,
+        frames: Frames,
+        q_FBLHd: Tensor,
+        k_FBLHd: Tensor,
+        v_FBLHd: Tensor,
+    ) -> Tensor:
+        """The temporal branch: (F, B, L, D)."""
+        q_FBLHd, k_FBLHd = rotated(q_FBLHd, rotation_2F111d), rotated(k_FBLHd, rotation_2F111d)
+        return frames.attend(q_FBLHd, k_FBLHd, v_FBLHd)

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from vbench_long.errors import EnvironmentFault
 from vbench_long.generators.vchitect2.config import TransformerConfig
+from vbench_long.generators.vchitect2.cost import PIXELS_PER_LATENT
 from vbench_long.generators.vchitect2.keys import is_video_projection, published_keys, stacked
 from vbench_long.generators.vchitect2.transformer import Transformer
 
@@ -111,42 +113,54 @@ def is_untrained(root: Path) -> bool:
     return index.is_file() and read_json(index).get("untrained") is True
 
 
-def transformer_config(root: Path, **changes: float) -> TransformerConfig:
-    """The config of a checkpoint's transformer, with `changes` (rope_scaling_factor=2.0).
+def empty_transformer(
+    root: Path, changes: Mapping[str, float] = MappingProxyType({})
+) -> Transformer:
+    """The transformer of a checkpoint folder without its numbers, on the "meta" device.
+
+    Args:
+        root: the checkpoint folder.
+        changes: to the config ({"rope_scaling_factor": 2.0}).
 
     Raises:
-        EnvironmentFault: it is not there, or not of such a transformer.
+        EnvironmentFault: its config is not there, or of another model.
     """
     path = root / "transformer" / "config.json"
     try:
-        return TransformerConfig.from_published(read_json(path) | changes)
+        config = TransformerConfig.from_published({**read_json(path), **changes})
     except ValueError as error:
         raise EnvironmentFault(f"it is of another model ({error})", str(path), GET) from error
+    with torch.device("meta"):
+        return Transformer(config)
 
 
-def load_transformer(
-    root: Path, config: TransformerConfig, dtype: torch.dtype, device: torch.device
+def empty_vae(root: Path, config: TransformerConfig) -> AutoencoderKL:
+    """The autoencoder of a checkpoint folder without its numbers, on the "meta" device.
+
+    Raises:
+        EnvironmentFault: its config is not there, or its latents are not the transformer's.
+    """
+    path = root / "vae" / "config.json"
+    with torch.device("meta"):
+        vae = AutoencoderKL.from_config(read_json(path))
+    shrink = 2 ** (len(vae.config.block_out_channels) - 1)
+    if vae.config.latent_channels != config.in_channels or shrink != PIXELS_PER_LATENT:
+        raise EnvironmentFault("its latents are not the transformer's", str(path), GET)
+    return vae
+
+
+def fill_transformer(
+    transformer: Transformer, root: Path, dtype: torch.dtype, device: torch.device
 ) -> Transformer:
-    """The transformer of a checkpoint folder, frozen; tensor by tensor on to `device`.
-
-    Raises:
-        EnvironmentFault: it is not there, incomplete, damaged, or of another model.
-    """
-    with torch.device("meta"):
-        module = Transformer(config)
-    return strict_load(module, root / "transformer", published_keys, dtype, device)
+    """The transformer with its numbers, frozen; see `strict_load`."""
+    return strict_load(transformer, root / "transformer", published_keys, dtype, device)
 
 
-def load_vae(root: Path, dtype: torch.dtype, device: torch.device) -> AutoencoderKL:
-    """The autoencoder of a checkpoint folder, frozen.
-
-    Raises:
-        EnvironmentFault: it is not there, incomplete, damaged, or of another model.
-    """
-    config = read_json(root / "vae" / "config.json")
-    with torch.device("meta"):
-        module = AutoencoderKL.from_config(config)
-    return strict_load(module, root / "vae", lambda key: (key,), dtype, device)
+def fill_vae(
+    vae: AutoencoderKL, root: Path, dtype: torch.dtype, device: torch.device
+) -> AutoencoderKL:
+    """The autoencoder with its numbers, frozen; see `strict_load`."""
+    return strict_load(vae, root / "vae", lambda key: (key,), dtype, device)
 
 
 def load_scheduler(root: Path) -> FlowMatchEulerDiscreteScheduler:

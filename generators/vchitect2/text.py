@@ -111,11 +111,9 @@ class PromptEncoder:
             t5_BSE = self.t5.encoder(self.t5.read(prompts))[0].to(clip_BSE)
         return PromptFeatures(torch.cat([clip_BSE, t5_BSE], 1), torch.cat(summaries, -1))
 
-    def to(self, device: torch.device) -> None:
-        """Move the encoders that do not stay on the CPU."""
-        for tower in (*self.clips, self.t5):
-            if tower and not tower.stays:
-                tower.encoder.to(device)
+    def visitors(self) -> list[nn.Module]:
+        """The encoders that work on the device; the others stay on the CPU."""
+        return [t.encoder for t in (*self.clips, self.t5) if t and not t.stays]
 
 
 def _clip_features(tower: TextTower, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:

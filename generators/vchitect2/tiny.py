@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from torch import Tensor, nn
 from transformers import (
     CLIPTextConfig,
@@ -153,7 +153,8 @@ def _write_text_encoders(folder: Path, config: TransformerConfig) -> None:
 
 def _write_tokenizers(folder: Path) -> None:
     texts = [prompt.text.lower() for prompt in load_suite("long").prompts]
-    vocabulary, merges = _byte_pairs(texts)
+    words = Counter(word for text in texts for word in re.findall(r"[a-z]+", text))
+    vocabulary, merges = _byte_pairs(words)
     # The two towers pad differently.
     for name, padding in (("tokenizer", CLIP_END), ("tokenizer_2", "!")):
         clip = CLIPTokenizer(
@@ -164,43 +165,35 @@ def _write_tokenizers(folder: Path) -> None:
         lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
         (folder / name / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / name / "tokenizer.json").unlink()  # Not published; it would win over the others.
-    t5 = T5TokenizerFast(vocab=_pieces(texts), extra_ids=0, model_max_length=512)
+    t5 = T5TokenizerFast(vocab=_pieces(words), extra_ids=0, model_max_length=512)
     t5.save_pretrained(folder / "tokenizer_3")
 
 
-def _byte_pairs(texts: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """CLIP's kind of vocabulary: bytes, bytes that end a word, merges, start and end of a text."""
+def _byte_pairs(words: Counter[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """CLIP's kind of vocabulary: bytes, bytes that end a word, merges, start and end of a text.
+
+    The merges put the commonest words together, letter by letter.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learner = Tokenizer(models.BPE())
-    learner.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Whitespace(),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    trainer = trainers.BpeTrainer(
-        vocab_size=CLIP_WORDS - 2,
-        initial_alphabet=[*alphabet],
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    learner.train_from_iterator(texts, trainer)
-    learnt = json.loads(learner.to_str())["model"]["merges"]
     singles = [*alphabet, *(f"{byte}</w>" for byte in alphabet)]
-    merges = [(left, right) for left, right in learnt][: CLIP_WORDS - 2 - len(singles)]
-    words = [*singles, *(left + right for left, right in merges), CLIP_START, CLIP_END]
-    return {word: number for number, word in enumerate(words)}, merges
+    steps = (
+        (word[:end], word[end] + ("</w>" if end + 1 == len(word) else ""))
+        for word, _ in words.most_common()
+        for end in range(1, len(word))
+    )
+    merges = list(dict.fromkeys(steps))[: CLIP_WORDS - len(singles) - 2]
+    entries = [*singles, *(left + right for left, right in merges), CLIP_START, CLIP_END]
+    return {entry: number for number, entry in enumerate(entries)}, merges
 
 
-def _pieces(texts: list[str]) -> list[tuple[str, float]]:
+def _pieces(words: Counter[str]) -> list[tuple[str, float]]:
     """T5's kind of vocabulary: words and letters with the logarithm of how often they occur."""
-    counts = Counter(f"▁{word}" for text in texts for word in re.findall(r"[a-z]+", text))
     letters = [chr(code) for code in range(33, 127)]
-    words = [word for word, _ in counts.most_common(T5_WORDS - len(letters) - 4)]
-    rare = -math.log(2 * counts.total())
+    common = words.most_common(T5_WORDS - len(letters) - 4)
+    rare = -math.log(2 * words.total())
     return [
         *(("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", rare)),
-        *((word, math.log(counts[word] / counts.total())) for word in words),
+        *((f"▁{word}", math.log(count / words.total())) for word, count in common),
         *((letter, rare) for letter in letters),
     ]
 

@@ -12,6 +12,9 @@ Shapes: F frames, B prompts, L video tokens of a frame, S text tokens, D numbers
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from diffusers.models.attention import FeedForward
@@ -82,6 +85,37 @@ def adaptive_norm(dim: int) -> AdaLayerNormContinuous:
     return AdaLayerNormContinuous(dim, dim, elementwise_affine=False, eps=1e-6)
 
 
+class Stack(Protocol):
+    """A way to run blocks: in pieces, from slow memory, or not all of them."""
+
+    def __call__(
+        self,
+        blocks: Iterable[nn.Module],
+        x_FBLD: Tensor,
+        c_FBSD: Tensor,
+        temb_BD: Tensor,
+        rotation_2F111d: Tensor,
+        frames: Frames,
+        /,
+    ) -> tuple[Tensor, Tensor]:
+        """Video tokens (F, B, L, D) and text tokens (F, B, S, D) after all `blocks`."""
+        ...
+
+
+def in_order(
+    blocks: Iterable[nn.Module],
+    x_FBLD: Tensor,
+    c_FBSD: Tensor,
+    temb_BD: Tensor,
+    rotation_2F111d: Tensor,
+    frames: Frames,
+) -> tuple[Tensor, Tensor]:
+    """The plain way: one block after the other."""
+    for block in blocks:
+        x_FBLD, c_FBSD = block(x_FBLD, c_FBSD, temb_BD, rotation_2F111d, frames)
+    return x_FBLD, c_FBSD
+
+
 class Transformer(nn.Module):
     """Noisy latents, time and prompt -> velocity (noise less data).
 
@@ -118,6 +152,7 @@ class Transformer(nn.Module):
         text_BSE: Tensor,
         pooled_BP: Tensor,
         frames: Frames | None = None,
+        stack: Stack | None = None,
     ) -> Tensor:
         """Velocity of the latents, (B, F, C, H, W).
 
@@ -127,6 +162,7 @@ class Transformer(nn.Module):
             text_BSE: token features of the prompts.
             pooled_BP: summaries of the prompts.
             frames: where the frames of the video are, if not all here.
+            stack: how the blocks are run, if not simply one after the other.
 
         Raises:
             ValueError: no frames, or sides that do not fit patches or the table of positions.
@@ -135,8 +171,8 @@ class Transformer(nn.Module):
         frames = frames or WholeVideo(latents_BFCHW.shape[1])
         x_FBLD, c_FBSD, temb_BD = self.embed(latents_BFCHW, timestep_B, text_BSE, pooled_BP)
         rotation_2F111d = self.rotation(frames, x_FBLD.device)
-        for block in self.transformer_blocks:
-            x_FBLD, c_FBSD = block(x_FBLD, c_FBSD, temb_BD, rotation_2F111d, frames)
+        run = stack or in_order
+        x_FBLD, _ = run(self.transformer_blocks, x_FBLD, c_FBSD, temb_BD, rotation_2F111d, frames)
         return self.unembed(x_FBLD, temb_BD, latents_BFCHW.shape[-2:])
 
     def require_fit(self, latents_BFCHW: Tensor) -> None:
