@@ -76,9 +76,13 @@ def rotation(numbers: range, scaling: float, head_dim: int, device: torch.device
 def rotated(tensor_FBLHd: Tensor, rotation_2F111d: Tensor) -> Tensor:
     """Turn each pair of neighbouring numbers by its frame's angle, computed in float32."""
     cos, sin = rotation_2F111d
-    even, odd = tensor_FBLHd.view(*tensor_FBLHd.shape[:-1], -1, 2).unbind(-1)
-    turned = (even * cos - odd * sin, even * sin + odd * cos)
-    return torch.stack([half.to(tensor_FBLHd.dtype) for half in turned], -1).flatten(-2)
+    pairs = tensor_FBLHd.float().view(*tensor_FBLHd.shape[:-1], -1, 2)
+    if torch.compiler.is_compiling():  # Compilers fuse real numbers, and leave complex ones.
+        even, odd = pairs.unbind(-1)
+        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], -1)
+    else:
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(cos, sin))
+    return turned.flatten(-2).to(tensor_FBLHd.dtype)
 
 
 def attend(q_FBLHd: Tensor, k_FBSHd: Tensor, v_FBSHd: Tensor) -> Tensor:

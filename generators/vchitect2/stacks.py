@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from vbench_long.generators.vchitect2.attention import Frames, ParallelAttention, attend
-from vbench_long.generators.vchitect2.transformer import Block, Stack, feed, in_order
+from vbench_long.generators.vchitect2.transformer import Block, Stack, feed, in_order, steered
 
 PIECES = 8
 
@@ -45,20 +45,23 @@ def _block(
     frames: Frames,
 ) -> tuple[Tensor, Tensor]:
     """What `Block.forward` does."""
-    to_x_FBLD, gate_x, *mlp_x = block.norm1(x_FBLD, emb=temb_BD)
+    shift_x, scale_x, gate_x, *mlp_x = block.norm1(temb_BD)
+    to_x_FBLD = steered(x_FBLD, shift_x, scale_x)
     if block.ff_context is None:
-        to_c_FBSD = block.norm1_context(c_FBSD, temb_BD)
+        scale_c, shift_c = block.norm1_context(temb_BD)
+        to_c_FBSD = steered(c_FBSD, shift_c, scale_c)
         a_x, _ = _attention(block.attn, to_x_FBLD, to_c_FBSD, rotation_2F111d, frames)
     else:
-        to_c_FBSD, gate_c, *mlp_c = block.norm1_context(c_FBSD, emb=temb_BD)
+        shift_c, scale_c, gate_c, *mlp_c = block.norm1_context(temb_BD)
+        to_c_FBSD = steered(c_FBSD, shift_c, scale_c)
         a_x, a_c = _attention(block.attn, to_x_FBLD, to_c_FBSD, rotation_2F111d, frames)
-        c_FBSD = torch.addcmul(c_FBSD, gate_c[:, None], cast(Tensor, a_c))
+        c_FBSD = torch.addcmul(c_FBSD, gate_c, cast(Tensor, a_c))
         for part in _pieces(len(c_FBSD)):
-            c_FBSD[part] = feed(c_FBSD[part], block.ff_context, *mlp_c)
+            c_FBSD[part] = feed(block.ff_context, c_FBSD[part], *mlp_c)
     del to_x_FBLD
-    x_FBLD = torch.addcmul(x_FBLD, gate_x[:, None], a_x)
+    x_FBLD = torch.addcmul(x_FBLD, gate_x, a_x)
     for part in _pieces(len(x_FBLD)):
-        x_FBLD[part] = feed(x_FBLD[part], block.ff, *mlp_x)
+        x_FBLD[part] = feed(block.ff, x_FBLD[part], *mlp_x)
     return x_FBLD, c_FBSD
 
 

@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import CombinedTimestepTextProjEmbeddings, PatchEmbed
-from diffusers.models.normalization import AdaLayerNormContinuous, AdaLayerNormZero
 from torch import Tensor, nn
 
 from vbench_long.generators.vchitect2.attention import (
@@ -29,6 +28,20 @@ from vbench_long.generators.vchitect2.attention import (
     rotation,
 )
 from vbench_long.generators.vchitect2.config import TransformerConfig
+
+
+class Steering(nn.Module):
+    """What time and prompt have to say about tokens: shifts, scales and gates, each (B, 1, D)."""
+
+    def __init__(self, dim: int, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.linear = nn.Linear(dim, parts * dim)
+
+    def forward(self, temb_BD: Tensor) -> tuple[Tensor, ...]:
+        """The parts, in the order of the published weights."""
+        out: Tensor = self.linear(F.silu(temb_BD))
+        return out[:, None].chunk(self.parts, -1)
 
 
 class Block(nn.Module):
@@ -42,8 +55,8 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, last: bool) -> None:
         super().__init__()
-        self.norm1 = AdaLayerNormZero(dim)
-        self.norm1_context = adaptive_norm(dim) if last else AdaLayerNormZero(dim)
+        self.norm1 = Steering(dim, 6)
+        self.norm1_context = Steering(dim, 2 if last else 6)
         self.attn = ParallelAttention(dim, heads, last)
         self.ff = FeedForward(dim, dim, activation_fn="gelu-approximate")
         self.ff_context = None if last else FeedForward(dim, dim, activation_fn="gelu-approximate")
@@ -57,32 +70,33 @@ class Block(nn.Module):
         frames: Frames,
     ) -> tuple[Tensor, Tensor]:
         """Video tokens (F, B, L, D) and text tokens (F, B, S, D) after this block."""
-        to_x_FBLD, gate_x, *mlp_x = self.norm1(x_FBLD, emb=temb_BD)
+        shift_x, scale_x, gate_x, *mlp_x = self.norm1(temb_BD)
+        to_x_FBLD = steered(x_FBLD, shift_x, scale_x)
         if self.ff_context is None:
-            to_c_FBSD = self.norm1_context(c_FBSD, temb_BD)
+            scale_c, shift_c = self.norm1_context(temb_BD)  # The other way round than elsewhere.
+            to_c_FBSD = steered(c_FBSD, shift_c, scale_c)
             a_x, _ = self.attn(to_x_FBLD, to_c_FBSD, rotation_2F111d, frames)
-            return feed(x_FBLD + gate_x[:, None] * a_x, self.ff, *mlp_x), c_FBSD
-        to_c_FBSD, gate_c, *mlp_c = self.norm1_context(c_FBSD, emb=temb_BD)
+            x_FBLD = torch.addcmul(x_FBLD, gate_x, a_x)
+            return feed(self.ff, x_FBLD, *mlp_x), c_FBSD
+        shift_c, scale_c, gate_c, *mlp_c = self.norm1_context(temb_BD)
+        to_c_FBSD = steered(c_FBSD, shift_c, scale_c)
         a_x, a_c = self.attn(to_x_FBLD, to_c_FBSD, rotation_2F111d, frames)
-        return (
-            feed(x_FBLD + gate_x[:, None] * a_x, self.ff, *mlp_x),
-            feed(c_FBSD + gate_c[:, None] * a_c, self.ff_context, *mlp_c),
-        )
+        x_FBLD = torch.addcmul(x_FBLD, gate_x, a_x)
+        c_FBSD = torch.addcmul(c_FBSD, gate_c, a_c)
+        return feed(self.ff, x_FBLD, *mlp_x), feed(self.ff_context, c_FBSD, *mlp_c)
+
+
+def steered(x_FBLD: Tensor, shift_B1D: Tensor, scale_B1D: Tensor) -> Tensor:
+    """Normed tokens, scaled and shifted."""
+    normed_FBLD = F.layer_norm(x_FBLD, x_FBLD.shape[-1:], eps=1e-6)
+    return torch.addcmul(shift_B1D, normed_FBLD, 1 + scale_B1D)
 
 
 def feed(
-    x_FBLD: Tensor, network: nn.Module, shift_BD: Tensor, scale_BD: Tensor, gate_BD: Tensor
+    network: nn.Module, x_FBLD: Tensor, shift_B1D: Tensor, scale_B1D: Tensor, gate_B1D: Tensor
 ) -> Tensor:
-    """Tokens plus what a steered feed-forward network makes of them."""
-    normed_FBLD = F.layer_norm(x_FBLD, x_FBLD.shape[-1:], eps=1e-6)
-    steered_FBLD = normed_FBLD * (1 + scale_BD[:, None]) + shift_BD[:, None]
-    added: Tensor = gate_BD[:, None] * network(steered_FBLD)
-    return x_FBLD + added
-
-
-def adaptive_norm(dim: int) -> AdaLayerNormContinuous:
-    """A norm whose scale and shift come from the embedding of time and prompt."""
-    return AdaLayerNormContinuous(dim, dim, elementwise_affine=False, eps=1e-6)
+    """Tokens and what a feed-forward network adds to them."""
+    return torch.addcmul(x_FBLD, gate_B1D, network(steered(x_FBLD, shift_B1D, scale_B1D)))
 
 
 class Stack(Protocol):
@@ -142,7 +156,7 @@ class Transformer(nn.Module):
             Block(config.dim, config.num_attention_heads, last=number == config.num_layers - 1)
             for number in range(config.num_layers)
         )
-        self.norm_out = adaptive_norm(config.dim)
+        self.norm_out = Steering(config.dim, 2)
         self.proj_out = nn.Linear(config.dim, config.patch_size**2 * config.out_channels)
 
     def forward(
@@ -206,6 +220,7 @@ class Transformer(nn.Module):
         """Video tokens -> velocity (B, F, C, H, W)."""
         patch = self.config.patch_size
         rows, columns = size[0] // patch, size[1] // patch
-        out_FBLO: Tensor = self.proj_out(self.norm_out(x_FBLD, temb_BD))
+        scale_x, shift_x = self.norm_out(temb_BD)
+        out_FBLO: Tensor = self.proj_out(steered(x_FBLD, shift_x, scale_x))
         out_FBhwpqC = out_FBLO.view(*x_FBLD.shape[:2], rows, columns, patch, patch, -1)
         return out_FBhwpqC.permute(1, 0, 6, 2, 4, 3, 5).flatten(5).flatten(3, 4)
