@@ -106,12 +106,13 @@ class ParallelAttention(nn.Module):
     Args:
         dim: numbers per token.
         heads: of each branch.
+        first: text comes as one frame that stands for all, which saves work.
         last: nobody reads the text after this block, so it is not computed.
     """
 
-    def __init__(self, dim: int, heads: int, last: bool) -> None:
+    def __init__(self, dim: int, heads: int, first: bool, last: bool) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.first = heads, first
         self.to_video = nn.Linear(dim, 7 * dim)
         self.to_text = nn.Linear(dim, 3 * dim)
         self.to_out = nn.Linear(dim, dim)
@@ -125,29 +126,33 @@ class ParallelAttention(nn.Module):
         self, x_FBLD: Tensor, c_FBSD: Tensor, rotation_2F111d: Tensor, frames: Frames
     ) -> tuple[Tensor, Tensor | None]:
         """What attention adds to video tokens (F, B, L, D) and text tokens (F, B, S, D)."""
-        length = x_FBLD.shape[2]
+        count, _, length, _ = x_FBLD.shape
         q_x, k_x, v_x, *time_x, cross_q_x = self.split(self.to_video(x_FBLD), 7)
         q_c, k_c, v_c = self.split(self.to_text(c_FBSD), 3)
 
-        space_FBND = attend(
-            q_x if self.to_add_out is None else torch.cat([q_x, q_c], 2),
-            torch.cat([k_x, k_c], 2),
-            torch.cat([v_x, v_c], 2),
-        )
-        # The trained model asks the text as the first frame sees it, whichever frame is asking.
-        first = frames.of_first(k_c), frames.of_first(v_c)
+        def joint(video_FBLHd: Tensor, text_FBSHd: Tensor) -> Tensor:
+            return torch.cat([video_FBLHd, text_FBSHd.expand(count, -1, -1, -1, -1)], 2)
 
-        a_x: Tensor = self.to_out(self.still(space_FBND[:, :, :length], cross_q_x, *first))
+        q_FBNHd = q_x if self.to_add_out is None else joint(q_x, q_c)
+        space_FBND = attend(q_FBNHd, joint(k_x, k_c), joint(v_x, v_c))
+        # The trained model asks the text as the first frame sees it, whichever frame is asking.
+        asked = frames.of_first(k_c), frames.of_first(v_c)
+
+        a_x: Tensor = self.to_out(self.still(space_FBND[:, :, :length], cross_q_x, *asked))
         if frames.total > 1:
             a_x = a_x + self.to_out_temporal(self.moving(rotation_2F111d, frames, *time_x))
         if self.to_add_out is None:
             return a_x, None
 
-        a_c: Tensor = self.to_add_out(self.still(space_FBND[:, :, length:], q_c, *first))
+        a_c: Tensor = self.to_add_out(self.still(space_FBND[:, :, length:], q_c, *asked))
         if frames.total > 1:
-            a_c = a_c + self.to_add_out_temporal(
-                self.moving(rotation_2F111d, frames, q_c, k_c, v_c)
+            # What attends over equal values gets that value.
+            time_c = (
+                v_c.flatten(-2)
+                if self.first
+                else self.moving(rotation_2F111d, frames, q_c, k_c, v_c)
             )
+            a_c = a_c + self.to_add_out_temporal(time_c)
         return a_x, a_c
 
     def split(self, tensor_FBLD: Tensor, parts: int) -> tuple[Tensor, ...]:

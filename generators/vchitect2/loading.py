@@ -114,10 +114,13 @@ def _plan(
     """The first plan that `machine` leaves open and that fits, and its bytes; both announced."""
     config = transformer.config
     shape = VideoShape(settings.width, settings.height, settings.frames)
+    branches = machine.branches
+    if branches == "auto" and device.type == "cpu":
+        branches = "in-turn"  # What one prompt needs stays in the caches, of two it does not.
     plans = [
         plan
         for plan in PLANS
-        if machine.branches in ("auto", plan.branches)
+        if branches in ("auto", plan.branches)
         and machine.blocks in ("auto", plan.blocks)
         and machine.offload in ("auto", plan.offload)
     ]

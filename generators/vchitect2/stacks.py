@@ -29,6 +29,7 @@ def in_pieces(
     frames: Frames,
 ) -> tuple[Tensor, Tensor]:
     """A `Stack` that takes a few frames, or token slots, at a time: the same in less memory."""
+    c_FBSD = c_FBSD.expand(len(x_FBLD), -1, -1, -1)
     for block in blocks:
         x_FBLD, c_FBSD = _block(
             cast(Block, block), x_FBLD, c_FBSD, temb_BD, rotation_2F111d, frames

@@ -50,14 +50,15 @@ class Block(nn.Module):
     Args:
         dim: numbers per token.
         heads: of each attention branch.
+        first: text comes as one frame that stands for all.
         last: nobody reads the text after this block, so it stays as it is.
     """
 
-    def __init__(self, dim: int, heads: int, last: bool) -> None:
+    def __init__(self, dim: int, heads: int, first: bool, last: bool) -> None:
         super().__init__()
         self.norm1 = Steering(dim, 6)
         self.norm1_context = Steering(dim, 2 if last else 6)
-        self.attn = ParallelAttention(dim, heads, last)
+        self.attn = ParallelAttention(dim, heads, first, last)
         self.ff = FeedForward(dim, dim, activation_fn="gelu-approximate")
         self.ff_context = None if last else FeedForward(dim, dim, activation_fn="gelu-approximate")
 
@@ -152,8 +153,9 @@ class Transformer(nn.Module):
             config.dim, config.pooled_projection_dim
         )
         self.context_embedder = nn.Linear(config.joint_attention_dim, config.dim)
+        last = config.num_layers - 1
         self.transformer_blocks = nn.ModuleList(
-            Block(config.dim, config.num_attention_heads, last=number == config.num_layers - 1)
+            Block(config.dim, config.num_attention_heads, number == 0, number == last)
             for number in range(config.num_layers)
         )
         self.norm_out = Steering(config.dim, 2)
@@ -202,12 +204,12 @@ class Transformer(nn.Module):
     def embed(
         self, latents_BFCHW: Tensor, timestep_B: Tensor, text_BSE: Tensor, pooled_BP: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Video tokens (F, B, L, D), text tokens (F, B, S, D), time and prompt (B, D)."""
+        """Video tokens (F, B, L, D), text tokens (1, B, S, D), time and prompt (B, D)."""
         latents_FBCHW = latents_BFCHW.transpose(0, 1)
         count = latents_FBCHW.shape[:2]
         x_FBLD = self.pos_embed(latents_FBCHW.flatten(0, 1)).unflatten(0, count)
-        c_FBSD = self.context_embedder(text_BSE).expand(count[0], -1, -1, -1)
-        return x_FBLD, c_FBSD, self.time_text_embed(timestep_B, pooled_BP)
+        c_1BSD = self.context_embedder(text_BSE)[None]
+        return x_FBLD, c_1BSD, self.time_text_embed(timestep_B, pooled_BP)
 
     def rotation(self, frames: Frames, device: torch.device) -> Tensor:
         """What places the frames that are here in time."""
