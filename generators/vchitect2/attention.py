@@ -133,8 +133,9 @@ class ParallelAttention(nn.Module):
         def joint(video_FBLHd: Tensor, text_FBSHd: Tensor) -> Tensor:
             return torch.cat([video_FBLHd, text_FBSHd.expand(count, -1, -1, -1, -1)], 2)
 
-        q_FBNHd = q_x if self.to_add_out is None else joint(q_x, q_c)
-        space_FBND = attend(q_FBNHd, joint(k_x, k_c), joint(v_x, v_c))
+        space_FBND = attend(
+            q_x if self.to_add_out is None else joint(q_x, q_c), joint(k_x, k_c), joint(v_x, v_c)
+        )
         # The trained model asks the text as the first frame sees it, whichever frame is asking.
         asked = frames.of_first(k_c), frames.of_first(v_c)
 

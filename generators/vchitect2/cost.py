@@ -111,13 +111,15 @@ def flops(config: TransformerConfig, shape: VideoShape) -> float:
 def activation_bytes(config: TransformerConfig, shape: VideoShape, plan: Plan, number: int) -> int:
     """Most that a prediction holds besides weights, in bytes.
 
-    Multiples of all video tokens and of all text tokens, as counted at the fullest moment, which is
-    when the temporal branch turns its keys.
+    Multiples of all video tokens and of all text tokens, as counted at the fullest moment: when the
+    temporal branch turns its keys, or in a small picture when the text is fed forward.
     """
     rows = shape.frames * shape.videos * (2 if plan.branches == "together" else 1)
     video = rows * shape.video_tokens(config) * config.dim * number
     text = rows * TEXT_TOKENS * config.dim * number
-    return 17 * video + 6 * text if plan.blocks == "whole" else 6 * video + 8 * text
+    if plan.blocks == "pieces":
+        return 6 * video + 7 * text
+    return max(18 * video + 6 * text, 12 * video + 14 * text)
 
 
 def peak_bytes(config: TransformerConfig, shape: VideoShape, plan: Plan, sizes: Sizes) -> int:
