@@ -184,6 +184,8 @@ def test_leaner_plans_need_less() -> None:
         for one in PLANS:
             if one.offload == plan:
                 assert peaks[replace(one, offload=leaner)] <= peaks[one]  # type: ignore[arg-type]
+    held = SIZES.text + SIZES.transformer + SIZES.vae
+    assert peaks[PLANS[0]] == int(1.1 * (held + activation_bytes(CONFIG, shape, PLANS[0], 2)))
     # 20 s fit a card of 24 GB, and what was published needed 68 GB.
     chosen = choose_plan(CONFIG, shape, SIZES, PLANS, 24_000_000_000)
     assert chosen and chosen.blocks == "whole" and peaks[chosen] < 24e9

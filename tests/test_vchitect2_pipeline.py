@@ -28,6 +28,7 @@ from vbench_long.generators.vchitect2.sampling import (
     sample,
 )
 from vbench_long.generators.vchitect2.schedule import make_schedule
+from vbench_long.generators.vchitect2.stacks import visiting
 from vbench_long.generators.vchitect2.text import PromptEncoder, PromptFeatures, load_encoder
 from vbench_long.generators.vchitect2.tiny import TINY, write_tiny
 
@@ -219,6 +220,27 @@ def test_every_plan_makes_the_same_video(parts: Parts, plan: Plan) -> None:
     expected = Pipeline(parts, settings).latents(PROMPTS[:1], [7])
     found = Pipeline(parts, settings, plan).latents(PROMPTS[:1], [7])
     assert largest(found, expected) <= 1e-4
+
+
+def test_a_visiting_network_goes_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy stands for what another device would get; at the third tensor its memory is full."""
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    tensors = [*network.parameters(), *network.buffers()]
+    homes = [tensor.data_ptr() for tensor in tensors]
+    monkeypatch.setattr(Tensor, "to", lambda tensor, *_, **__: tensor.clone())
+    with visiting(network, CPU):
+        assert not {tensor.data_ptr() for tensor in tensors} & set(homes)
+    assert [tensor.data_ptr() for tensor in tensors] == homes
+
+    def full(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
+        if tensor.data_ptr() == homes[2]:
+            raise torch.OutOfMemoryError
+        return tensor.clone()
+
+    monkeypatch.setattr(Tensor, "to", full)
+    with pytest.raises(torch.OutOfMemoryError), visiting(network, CPU):
+        pass
+    assert [tensor.data_ptr() for tensor in tensors] == homes
 
 
 def test_latents_rounded_after_each_step_or_not(root: Path) -> None:
