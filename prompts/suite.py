@@ -121,7 +121,7 @@ class Suite:
     def samples(self, prompt: Prompt) -> int:
         """How many videos are made from `prompt`."""
         more = (self.samples_per_dimension.get(name, 0) for name in prompt.dimensions)
-        return max(self.samples_per_prompt, *more)
+        return max((self.samples_per_prompt, *more))
 
     def sample_named(self, stem: str) -> tuple[Prompt, int] | None:
         """The prompt and index of the video file called ``{prompt}-{index}``.
