@@ -1,5 +1,5 @@
 """Generators: prompt and seed in, frames out. Each is one file with the contract of `base`."""
 
-from vbench_long.generators.base import GENERATORS, Generator, Request
+from vbench_long.generators.base import GENERATORS, Generator, Outline, Outlined, Report, Request
 
-__all__ = ["GENERATORS", "Generator", "Request"]
+__all__ = ["GENERATORS", "Generator", "Outline", "Outlined", "Report", "Request"]

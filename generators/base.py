@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from vbench_long.registry import Registry
 from vbench_long.video import Image
+
+Report: TypeAlias = Callable[[int, int], None]
+"""Called with steps done and steps in all."""
+
+
+def to_nobody(done: int, steps: int) -> None:
+    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,8 @@ class Request:
         seed: all randomness of the sample comes from it.
         index: which sample of the prompt this is.
         image: first frame to start from, (height, width, 3) uint8 RGB, or None.
+        report: to be called after each step of the work on this video, by generators that work in
+            steps; where nothing is reported, the frames are counted as they come.
     """
 
     prompt: str
@@ -28,30 +38,66 @@ class Request:
     index: int = 0
     negative_prompt: str = ""
     image: Image | None = None
+    report: Report = field(default=to_nobody, compare=False, repr=False)
 
 
 class Generator(Protocol):
-    """Turns a request into a video, frame by frame.
+    """Turns a request into a video: frame by frame, or as a file.
 
     A generator is built once per run from its options (``--model-args width=720,height=480``);
     the same request on the same build gives the same frames.
 
     Attributes:
-        fps: frames per second of every video it makes.
+        fps: frames per second of every video it makes; None if it hands out files only.
     """
 
-    fps: Fraction
+    @property
+    def fps(self) -> Fraction | None:
+        """See above; an attribute will do."""
+        ...
 
     def settings(self) -> Mapping[str, str | int | float]:
         """Everything that shapes the video besides the request, for the run's record."""
         ...
 
-    def generate(self, request: Request) -> Iterator[Image]:
-        """Yield the frames in order, (height, width, 3) uint8 RGB.
+    def generate(self, request: Request) -> Iterator[Image] | Path:
+        """Yield the frames in order, (height, width, 3) uint8 RGB; or name an mp4 file.
+
+        A file is copied as it is.
 
         Raises:
             GenerationError: this request cannot be made (the others still can).
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is known of a generator's videos before one is made.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        frames: of each video.
+        seconds: of work for each video on this machine; None if nobody knows.
+        memory: bytes it takes at most; None if nobody knows.
+        takes_image: whether a request may give a first frame.
+    """
+
+    width: int
+    height: int
+    frames: int
+    seconds: float | None = None
+    memory: int | None = None
+    takes_image: bool = False
+
+
+@runtime_checkable
+class Outlined(Protocol):
+    """A generator that can say what it is about to make. None has to."""
+
+    def outline(self) -> Outline:
+        """What is known of its videos, without loading a network."""
         ...
 
 
@@ -67,6 +113,7 @@ GENERATORS: Registry[GeneratorFactory] = Registry(
     "generator",
     {
         "synthetic": "vbench_long.generators.synthetic:create",
+        "folder": "vbench_long.generators.folder:create",
         "vchitect2": "vbench_long.generators.vchitect2.generator:create",
     },
     group="vbench_long.generators",

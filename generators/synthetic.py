@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbench_long.errors import GenerationError, UsageError
-from vbench_long.generators.base import Request
+from vbench_long.generators.base import Outline, Request
 from vbench_long.generators.defects import DEFECTS, Defect, Format, Look
+from vbench_long.generators.options import bad_option, read_options
 from vbench_long.registry import unknown
 from vbench_long.video import Image
 
@@ -73,15 +74,7 @@ def create(options: Mapping[str, str]) -> Synthetic:
     """
     readers: dict[str, Callable[[str], Any]] = {"width": int, "height": int, "fps": _rate}
     readers |= {"seconds": float, "defect": str, "strength": float}
-    values: dict[str, Any] = {}
-    for name, text in options.items():
-        if name not in readers:
-            raise unknown("option of synthetic", name, tuple(readers))
-        try:
-            values[name] = readers[name](text.strip())
-        except ValueError as error:
-            fix = "give a whole number" if readers[name] is int else "give a number"
-            raise _bad(name, text, fix) from error
+    values = read_options("synthetic", options, readers)
     if values.get("defect") and "strength" not in values:
         raise _bad("defect", values["defect"], "say how strong: strength=0..1")
     return Synthetic(Options(**values))
@@ -94,7 +87,7 @@ def _rate(text: str) -> Fraction:
 
 
 def _bad(name: str, value: object, fix: str) -> UsageError:
-    return UsageError(f"{name}={value} is not possible", "options of synthetic", fix)
+    return bad_option("synthetic", name, value, fix)
 
 
 class Synthetic:
@@ -112,6 +105,10 @@ class Synthetic:
     def settings(self) -> dict[str, str | int | float]:
         """The options, and the revision of the drawing."""
         return {**asdict(self.options), "fps": str(self.fps), "revision": REVISION}
+
+    def outline(self) -> Outline:
+        """Size and length of every video."""
+        return Outline(self.options.width, self.options.height, self.options.frames)
 
     def generate(self, request: Request) -> Iterator[Image]:
         """Yield the frames, each (height, width, 3) uint8 RGB and its own array.

@@ -37,6 +37,9 @@ OFFICIAL_DIMENSIONS = (
 SIZE_LIMIT = 16 * 2**20
 """Bytes a suite file may have."""
 
+PROMPT_LIMIT = 10_000
+"""Characters a prompt may have: many times what any text encoder reads."""
+
 _NAMES = ("long", "mini", "vbench")
 _OURS = Path(__file__).with_name("long.json")
 _KEYS = ("prompt_en", "dimension", "auxiliary_info", "mini")
@@ -118,7 +121,7 @@ class Suite:
     def samples(self, prompt: Prompt) -> int:
         """How many videos are made from `prompt`."""
         more = (self.samples_per_dimension.get(name, 0) for name in prompt.dimensions)
-        return max(self.samples_per_prompt, *more)
+        return max((self.samples_per_prompt, *more))
 
     def sample_named(self, stem: str) -> tuple[Prompt, int] | None:
         """The prompt and index of the video file called ``{prompt}-{index}``.
@@ -153,6 +156,28 @@ def prompt_of(stem: str) -> tuple[str, int]:
     """
     numbered = _NUMBERED.fullmatch(stem)
     return (numbered["prompt"], int(numbered["index"])) if numbered else (stem, 0)
+
+
+def suite_of(prompts: Iterable[str]) -> Suite:
+    """A suite of prompts that serve no dimension: for making videos, not for comparing models.
+
+    Raises:
+        UsageError: no prompt, or one that is empty, huge or not one line of text.
+    """
+    texts = tuple(dict.fromkeys(check_prompt(text, "the prompt") for text in prompts))
+    if not texts:
+        raise UsageError("there is no prompt", "", "give at least one")
+    data = json.dumps(texts).encode()
+    return Suite("prompts", _sha256(data), tuple(Prompt(text, ()) for text in texts))
+
+
+def check_prompt(text: str, what: str) -> str:
+    """`text` if a generator can be given it: words on one line, 10000 characters at most.
+
+    Raises:
+        UsageError: another text, called `what`.
+    """
+    return _text(text, what, "")
 
 
 def suite_names() -> tuple[str, ...]:
@@ -310,7 +335,10 @@ def _check_needed(info: object, keys: tuple[str, ...], where: str) -> None:
 
 def _text(value: object, what: str, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{what} is not a text with words", where, _FORM)
+        raise UsageError(f"{what} is not a text with words", where, _FORM if where else "")
+    if len(value) > PROMPT_LIMIT:
+        found = f"{what} has {len(value)} characters"
+        raise UsageError(found, where, f"{PROMPT_LIMIT} are the most")
     if _UNPRINTABLE.search(value):
         raise UsageError(f"{what} has a line end or control character", where, "put it on one line")
     return value

@@ -21,6 +21,7 @@ FLOORS = {
     "generators": 3,
     "prompts": 2,
     "weights": 2,
+    "manifests": 2,
     "records": 2,
     "store": 2,
     "video": 1,

@@ -11,9 +11,11 @@ _checkout = Path(__file__).resolve().parent.parent
 if (_checkout / "setup.py").is_file() and (_checkout / "dimensions").is_dir():
     __path__.append(str(_checkout))
 
-_PUBLIC = {"evaluate": "vbench_long.evaluation", "RunConfig": "vbench_long.evaluation"}
+_PUBLIC = dict.fromkeys(
+    ("GenerateConfig", "RunConfig", "evaluate", "generate"), "vbench_long.evaluation"
+)
 
-__all__ = ["RunConfig", "__version__", "evaluate"]
+__all__ = ["GenerateConfig", "RunConfig", "__version__", "evaluate", "generate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from vbench_long.errors import VBenchLongError
 
 COMMANDS = (
     "evaluate",
+    "generate",
     "leaderboard",
     "compare",
     "verify",

@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+
+from vbench_long.cli.model import add_model_arguments, model_args
+from vbench_long.cli.progress import shown
 
 HELP = "judge videos into a run folder"
 TABLES = ("scores.csv", "videos.csv", "run.json")
@@ -33,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " manifest (.csv or .jsonl with path, prompt, index, seed)",
     )  # fmt: skip
     source.add_argument("--model", metavar="NAME", help="generator that makes the videos")
-    parser.add_argument(
-        "--model-args", default="", metavar="K=V,...", help="options of the generator"
-    )
+    add_model_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="the run folder")
     parser.add_argument(
         "--dimensions", nargs="+", default=[], metavar="NAME", help="default: all the backend has"
@@ -99,15 +96,19 @@ def run(args: argparse.Namespace) -> int:
     import json
     from dataclasses import fields
 
+    from vbench_long.errors import UsageError
     from vbench_long.evaluation import Networks, RunConfig, evaluate
     from vbench_long.leaderboard.scores import available_totals, complete_totals
     from vbench_long.leaderboard.tables import run_summary, run_summary_text
 
+    options = model_args(args)
+    if options and not args.model:
+        raise UsageError(f"options of a generator ({', '.join(options)})", "", "give its --model")
     config = RunConfig(
         output=args.output,
         videos=args.videos,
         model=args.model,
-        model_args=parse_model_args(args.model_args),
+        model_args=options,
         suite=args.suite,
         dimensions=tuple(args.dimensions),
         backend=args.backend,
@@ -121,8 +122,8 @@ def run(args: argparse.Namespace) -> int:
         static_filter=args.static_filter,
         networks=Networks(args.weights, args.device, args.precision, args.compile),
     )
-    with _progress() as progress:
-        outcome = evaluate(config, progress)
+    with shown() as progress:
+        outcome = evaluate(config, progress.video, progress.step)
     if args.report:
         report = {f.name: dict(getattr(outcome.counts, f.name)) for f in fields(outcome.counts)}
         args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -134,52 +135,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(run_summary_text(outcome.run, rule), end="")
     return 0 if set(outcome.run.manifest.counts) <= {"ok", "excluded"} else 3
-
-
-def parse_model_args(text: str) -> dict[str, str]:
-    """``a=1,b=2`` to a mapping.
-
-    Raises:
-        UsageError: a part without '='.
-    """
-    from vbench_long.errors import UsageError
-
-    options = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise UsageError(f"--model-args '{part}' has no value", "", "write name=value")
-        options[key.strip()] = value.strip()
-    return options
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with ETA on a terminal, plain lines with ETA elsewhere; always on stderr."""
-    if sys.stderr.isatty():
-        from tqdm import tqdm
-        from tqdm.contrib.logging import logging_redirect_tqdm
-
-        with (
-            tqdm(unit="video", dynamic_ncols=True, file=sys.stderr) as bar,
-            logging_redirect_tqdm([logging.getLogger("vbench_long")]),
-        ):
-
-            def update(done: int, total: int, video: str) -> None:
-                bar.total = total
-                bar.set_postfix_str(video[:40], refresh=False)
-                bar.update(done - bar.n)
-                bar.refresh()
-
-            yield update
-        return
-    started = time.monotonic()
-
-    def line(done: int, total: int, video: str) -> None:
-        if not video:
-            return
-        spent = time.monotonic() - started
-        left = f", about {spent / done * (total - done):.0f} s left" if done else ""
-        print(f"[{done + 1}/{total}] {video}{left}", file=sys.stderr, flush=True)
-
-    yield line

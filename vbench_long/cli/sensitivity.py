@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     import logging
     from dataclasses import asdict
 
-    from vbench_long.cli.evaluate import parse_model_args
+    from vbench_long.cli.model import parse_model_args
     from vbench_long.evaluation.sensitivity import EXPECTED, STRENGTHS, measure
 
     responses = measure(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +14,21 @@ from typing import Any
 from vbench_long.dimensions import DIMENSIONS, Dimension
 from vbench_long.dimensions.temporal_flickering import StaticFlickering
 from vbench_long.errors import GenerationError, UsageError, VBenchLongError, VideoError
+from vbench_long.evaluation.generation import Progress, build_generator
+from vbench_long.evaluation.making import Making
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.runner import Runner
-from vbench_long.evaluation.samples import Planned, Problem, from_suite, from_videos, manifest_csv
+from vbench_long.evaluation.samples import (
+    Planned,
+    Problem,
+    from_suite,
+    from_videos,
+    require_counts,
+)
 from vbench_long.evaluation.stream import Counts
-from vbench_long.generators import GENERATORS, Generator, Request
+from vbench_long.evaluation.video_folder import VideoFolder
+from vbench_long.generators import Report
+from vbench_long.generators.base import to_nobody
 from vbench_long.leaderboard.scores import illegal
 from vbench_long.leaderboard.tables import scores_csv, videos_csv
 from vbench_long.prompts import OFFICIAL_DIMENSIONS, Suite, load_suite
@@ -26,15 +36,12 @@ from vbench_long.provenance import command_line, environment, now
 from vbench_long.records import Manifest, Record, Sample, Status, describe_differences, digest
 from vbench_long.registry import unknown
 from vbench_long.store import Run, Store, load_run, run_faults, write_atomically
-from vbench_long.video import file_sha256, write_video
+from vbench_long.video import file_sha256
 
 LOG = logging.getLogger("vbench_long")
 BACKENDS = ("classical", "reference")
 CLIPS = ("exact", "reference")
 PROTOCOL_VERSION = 1
-
-Progress = Callable[[int, int, str], None]
-"""Called with videos done, videos in all, and the name of the next one ("" at the end)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,17 @@ class Outcome:
     counts: Counts
 
 
-def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
+def evaluate(
+    config: RunConfig, progress: Progress | None = None, on_step: Report = to_nobody
+) -> Outcome:
     """Judge videos and store the results in ``config.output``; go on where an earlier call stopped.
 
     Only what is planned and not stored is done. A killed run loses the video it was at.
+
+    Args:
+        config: what to judge.
+        progress: told of each video.
+        on_step: told of each step, or frame, of a video that is being made.
 
     Raises:
         UsageError: the configuration asks for something that does not exist, or the folder holds
@@ -104,24 +118,28 @@ def evaluate(config: RunConfig, progress: Progress | None = None) -> Outcome:
     dimensions = choose_dimensions(config.dimensions, config.backend, filtered)
     config.networks.require(dimensions)
     names = tuple(dimension.name for dimension in dimensions)
-    generator = GENERATORS.get(config.model)(config.model_args) if config.model else None
+    making = _making(config, suite)
     planned = _plan(config, suite, names)
     facts = environment()
-    with Store(config.output) as store:
-        manifest = _manifest(config, suite, generator, names)
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(config.output))
+        manifest = _manifest(config, suite, making, names)
         manifest = _continued(store, manifest, digest(facts))
+        videos = None
+        if making:
+            folder = VideoFolder(config.output / "videos", making, planned.samples)
+            videos = stack.enter_context(folder)
         store.write_manifest(manifest)
         store.put_environment(manifest.environment, facts)
         store.put_samples(planned.samples)
-        if generator:
-            _write_sample_list(config.output, planned.samples)
         runner = Runner(dimensions, config.networks, config.clips, config.scenes, config.fps)
         work = _Work(
             config.output,
             store,
             runner,
             {d.name: config.networks.identity(d) for d in dimensions},
-            generator,
+            videos,
+            on_step,
             manifest.environment,
             manifest.protocol,
             planned.problems,
@@ -171,7 +189,8 @@ class _Work:
     store: Store
     runner: Runner
     identities: Mapping[str, str]
-    generator: Generator | None
+    videos: VideoFolder | None
+    on_step: Report
     environment: str
     protocol: Mapping[str, Any]
     problems: Mapping[str, Problem]
@@ -194,12 +213,13 @@ class _Work:
             return self._without_score(sample, problem.status, problem.error)
         path = self.output / sample.path
         try:
-            if self.generator and not path.exists():
-                self._generate(self.generator, sample, path)
-            if not path.exists():
+            if self.videos:
+                sha256 = self.videos.make(sample, self.on_step).sha256
+            elif path.exists():
+                sha256 = file_sha256(path)
+            else:
                 LOG.warning("%s: there is no such file", sample.video)
                 return self._without_score(sample, Status.MISSING, "there is no such file")
-            sha256 = file_sha256(path)
         except (GenerationError, VideoError) as error:
             return self._without_score(sample, Status.FAILED, str(error))
         lacking = [
@@ -238,11 +258,6 @@ class _Work:
             for name in sample.dimensions
         ]  # fmt: skip
 
-    def _generate(self, generator: Generator, sample: Sample, path: Path) -> None:
-        request = Request(sample.prompt, sample.seed or 0, sample.index)
-        with run_faults(path):
-            write_video(path, generator.generate(request), generator.fps)
-
 
 def _suite(config: RunConfig) -> Suite | None:
     if config.model and config.videos:
@@ -251,12 +266,16 @@ def _suite(config: RunConfig) -> Suite | None:
         raise UsageError("nothing to judge", "", "give --videos or --model")
     if config.clips not in CLIPS:
         raise unknown("clips mode", config.clips, CLIPS)
-    if config.limit is not None and config.limit < 1:
-        raise UsageError(f"--limit {config.limit}", "", "give 1 or more")
-    if config.samples is not None and config.samples < 1:
-        raise UsageError(f"--samples {config.samples}", "", "give 1 or more")
+    require_counts(config.limit, config.samples)
     name = config.suite or ("long" if config.model else None)
     return load_suite(name) if name else None
+
+
+def _making(config: RunConfig, suite: Suite | None) -> Making | None:
+    if config.model is None:
+        return None
+    generator = build_generator(config.model, config.model_args)
+    return Making(config.model, generator, config.seed, suite)
 
 
 def _filters_static(config: RunConfig, suite: Suite | None) -> bool:
@@ -274,7 +293,7 @@ def _plan(config: RunConfig, suite: Suite | None, names: Sequence[str]) -> Plann
 
 
 def _manifest(
-    config: RunConfig, suite: Suite | None, generator: Generator | None, names: tuple[str, ...]
+    config: RunConfig, suite: Suite | None, making: Making | None, names: tuple[str, ...]
 ) -> Manifest:
     """The run as planned. The protocol names every dimension of the backend, asked for or not."""
     backend = config.backend
@@ -294,8 +313,8 @@ def _manifest(
             if backend in DIMENSIONS.get(name).backbones
         },
     }
-    if generator:
-        settings = dict(generator.settings())
+    if making:
+        settings = making.maker["settings"]
         protocol["untrained"] = protocol["untrained"] or bool(settings.get("untrained"))
         model = {"generator": config.model, "settings": settings, "seed": config.seed}
         name = config.name or str(config.model)
@@ -342,13 +361,6 @@ def _continued(store: Store, planned: Manifest, environment_key: str) -> Manifes
         LOG.warning("this run began in another environment; each record names its own")
     dimensions = tuple(dict.fromkeys((*earlier.dimensions, *planned.dimensions)))
     return replace(planned, created=earlier.created, dimensions=dimensions)
-
-
-def _write_sample_list(output: Path, samples: Sequence[Sample]) -> None:
-    """`videos/manifest.csv`: what ``--videos`` needs to judge the generated videos again."""
-    with run_faults(output):
-        (output / "videos").mkdir(exist_ok=True)
-        write_atomically(output / "videos" / "manifest.csv", manifest_csv(samples))
 
 
 def _close(store: Store, output: Path, manifest: Manifest, status: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from vbench_long.errors import VideoError
 from vbench_long.evaluation.evaluate import choose_dimensions
 from vbench_long.evaluation.runner import Runner
-from vbench_long.generators import GENERATORS, Request
+from vbench_long.generators import Request
+from vbench_long.generators.synthetic import create
 from vbench_long.prompts import load_suite
 from vbench_long.records import Sample, Status
 from vbench_long.video import Encoding, write_video
@@ -120,7 +121,7 @@ def measure(
 def _mean_scores(
     runner: Runner, names: tuple[str, ...], prompts: Sequence[str], options: Mapping[str, str]
 ) -> dict[str, float]:
-    generator = GENERATORS.get("synthetic")(options)
+    generator = create(options)
     lossless = Encoding("libx264rgb", "rgb24", {"qp": "0", "preset": "ultrafast"})
     found: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:

@@ -9,6 +9,7 @@ from vbench_long.video.reader import (
     is_image_folder,
     probe,
     read_frames,
+    read_image,
 )
 from vbench_long.video.writer import Encoding, write_video
 
@@ -26,6 +27,7 @@ __all__ = [
     "is_image_folder",
     "probe",
     "read_frames",
+    "read_image",
     "split",
     "write_video",
 ]

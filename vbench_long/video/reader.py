@@ -103,7 +103,7 @@ def read_frames(info: VideoInfo) -> Iterator[Frame]:
         VideoError: a damaged frame, or frames of different size.
     """
     if info.codec == "images":
-        pictures = (_read_image(file) for file in image_files(info.path))
+        pictures = (read_image(file) for file in image_files(info.path))
         yield from _number(pictures, info.path)
     else:
         with _open(info.path) as (container, stream):
@@ -203,11 +203,16 @@ def _probe_images(folder: Path, image_rate: Fraction | None) -> VideoInfo:
         )
     if image_rate is None:
         raise VideoError("a folder of images has no frame rate", str(folder), "add --fps RATE")
-    height, width = _read_image(files[0]).shape[:2]
+    height, width = read_image(files[0]).shape[:2]
     return VideoInfo(folder, width, height, image_rate, len(files), len(files), "images")
 
 
-def _read_image(file: Path) -> Image:
+def read_image(file: Path) -> Image:
+    """An image file as (height, width, 3) uint8 RGB.
+
+    Raises:
+        VideoError: it is no image.
+    """
     data = np.fromfile(file, np.uint8)
     bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if bgr is None:
