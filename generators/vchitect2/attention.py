@@ -40,6 +40,10 @@ class Frames(Protocol):
         """Every token slot attends over all frames of the video: (F, B, L, D) of those here."""
         ...
 
+    def summed(self, tensor: Tensor) -> Tensor:
+        """The sum of what each part of the video has."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class WholeVideo:
@@ -63,6 +67,10 @@ class WholeVideo:
         )
         out_THFd = F.scaled_dot_product_attention(q_THFd, k_THFd, v_THFd)
         return out_THFd.permute(2, 0, 1, 3).reshape(*q_FBLHd.shape[:3], -1)
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        """The sum over the only part."""
+        return tensor
 
 
 def rotation(numbers: range, scaling: float, head_dim: int, device: torch.device) -> Tensor:

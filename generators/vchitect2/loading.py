@@ -30,6 +30,7 @@ from vbench_long.generators.vchitect2.cost import (
     stored_numbers,
 )
 from vbench_long.generators.vchitect2.options import MULTIPLE, Machine, Settings, require_size
+from vbench_long.generators.vchitect2.parallel import ALONE, Team
 from vbench_long.generators.vchitect2.pipeline import CPU, Parts, Pipeline
 from vbench_long.generators.vchitect2.text import load_encoder
 from vbench_long.generators.vchitect2.transformer import Transformer
@@ -38,8 +39,10 @@ LOG = logging.getLogger("vbench_long")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def load_pipeline(root: Path, settings: Settings, machine: Machine | None = None) -> Pipeline:
-    """The pipeline of a checkpoint folder.
+def load_pipeline(
+    root: Path, settings: Settings, machine: Machine | None = None, team: Team = ALONE
+) -> Pipeline:
+    """The pipeline of a checkpoint folder, in every process of `team`.
 
     Raises:
         EnvironmentFault: the folder is incomplete, damaged or of another model; there is no such
@@ -65,7 +68,7 @@ def load_pipeline(root: Path, settings: Settings, machine: Machine | None = None
         pixel=3 * vae.config.block_out_channels[1] * decode_dtype.itemsize,
         decoded=machine.decode_frames,
     )
-    plan, estimate = _plan(transformer, settings, sizes, machine, device)
+    plan, estimate = _plan(transformer, settings, sizes, machine, device, team)
     home = CPU if plan.offload in ("model", "sequential") else device
     text_home = device if plan.offload == "none" else CPU
     parts = Parts(
@@ -77,7 +80,7 @@ def load_pipeline(root: Path, settings: Settings, machine: Machine | None = None
     if _compiles(machine, plan, device):
         for block in transformer.transformer_blocks:
             block.compile(dynamic=False)
-    return Pipeline(parts, settings, plan, device, machine.decode_frames, estimate)
+    return Pipeline(parts, settings, plan, device, machine.decode_frames, estimate, team)
 
 
 def find_device(name: str) -> torch.device:
@@ -110,12 +113,13 @@ def _plan(
     sizes: Sizes,
     machine: Machine,
     device: torch.device,
+    team: Team,
 ) -> tuple[Plan, int]:
     """The first plan that `machine` leaves open and that fits, and its bytes; both announced."""
     config = transformer.config
-    shape = VideoShape(settings.width, settings.height, settings.frames)
+    shape = VideoShape(settings.width, settings.height, team.most_frames(settings.frames))
     branches = machine.branches
-    if branches == "auto" and device.type == "cpu":
+    if team.branches or (branches == "auto" and device.type == "cpu"):
         branches = "in-turn"  # What one prompt needs stays in the caches, of two it does not.
     plans = [
         plan
@@ -125,6 +129,8 @@ def _plan(
         and machine.offload in ("auto", plan.offload)
     ]
     free = free_bytes(device)
+    if free is not None:  # Processes that share a video run it in the same way.
+        free = team.least(free, device)
     plan = choose_plan(config, shape, sizes, plans, free)
     if plan is None:
         assert free is not None

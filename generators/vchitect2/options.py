@@ -51,6 +51,7 @@ class Settings:
         dtype: of the networks; "auto" is bfloat16 on accelerators and float32 on CPUs.
         decode_dtype: of the autoencoder.
         t5: see `T5Mode`.
+        image: "experimental" lets a request give the first frame; see `image.py`.
 
     Raises:
         UsageError: a value that no video can have; the nearest possible size is named.
@@ -70,6 +71,7 @@ class Settings:
     dtype: Literal["auto", "bf16", "fp32"] = "auto"
     decode_dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
     t5: Literal["device", "int8", "cpu", "none"] = "device"
+    image: Literal["none", "experimental"] = "none"
 
     def __post_init__(self) -> None:
         require_size(self.width, self.height, LARGEST_SIDE)
@@ -91,6 +93,7 @@ class Machine:
         offload: see `Offload`; "auto" by memory.
         compile: the transformer's blocks, which takes a minute once; "auto" on CUDA.
         decode_frames: frames decoded at once.
+        parallel: what the processes of a `torchrun` share out: "frames", "guidance" or "both".
     """
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
@@ -99,6 +102,7 @@ class Machine:
     offload: Literal["auto", "none", "text", "model", "sequential"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     decode_frames: int = 4
+    parallel: Literal["none", "frames", "guidance", "both"] = "none"
 
     def __post_init__(self) -> None:
         _require_range("decode_frames", self.decode_frames, 1, MOST_FRAMES)

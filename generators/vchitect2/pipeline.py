@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from vbench_long.errors import EnvironmentFault, GenerationError
 from vbench_long.generators.vchitect2.cost import PIXELS_PER_LATENT, PLANS, Plan
+from vbench_long.generators.vchitect2.image import fitted, image_latents
 from vbench_long.generators.vchitect2.options import Settings
+from vbench_long.generators.vchitect2.parallel import ALONE, Team, guided_apart, over_frames
 from vbench_long.generators.vchitect2.sampling import (
     Denoiser,
     OnStep,
@@ -64,6 +66,8 @@ class Pipeline:
         device: where networks work.
         decode_frames: frames decoded at once.
         estimate: bytes on the device at most.
+        team: processes that share its videos; each of them calls `latents` with the same arguments
+            and gets the same latents.
 
     Attributes:
         device: where networks work.
@@ -78,10 +82,11 @@ class Pipeline:
         device: torch.device = CPU,
         decode_frames: int = 4,
         estimate: int = 0,
+        team: Team = ALONE,
     ) -> None:
         self.device, self.estimate = device, estimate
         self._parts, self._settings, self._plan = parts, settings, plan
-        self._decode_frames = decode_frames
+        self._decode_frames, self._team = decode_frames, team
         self._dtype = parts.transformer.proj_out.weight.dtype
         self._known: dict[str, PromptFeatures] = {}
 
@@ -92,6 +97,7 @@ class Pipeline:
         seeds: Sequence[int],
         negative_prompts: Sequence[str] = (),
         on_step: OnStep | None = None,
+        images: Sequence[Image] = (),
     ) -> Tensor:
         """Latents of one video per prompt and seed, (B, F, C, H, W), float32.
 
@@ -102,17 +108,19 @@ class Pipeline:
             seeds: 0 .. 2**63 - 1, one per prompt.
             negative_prompts: what they do not show; those of the settings if empty.
             on_step: called after every step.
+            images: first frames, (height, width, 3) uint8 RGB; experimental, see `image.py`.
 
         Raises:
-            GenerationError: a seed out of range, or latents that are no finite numbers.
+            GenerationError: a seed out of range, no such image, or latents that are no finite
+                numbers.
             EnvironmentFault: the memory does not suffice.
         """
         settings, config = self._settings, self._parts.transformer.config
         for seed in seeds:
             if not 0 <= seed < 1 << 63:
                 raise GenerationError(f"seed {seed} is not possible", "", "give 0 .. 2**63 - 1")
-        if not len(prompts) == len(seeds) == len(negative_prompts or prompts):
-            raise ValueError("one seed, and one negative prompt if any, for each prompt")
+        if {len(seeds), len(negative_prompts or prompts), len(images or prompts)} != {len(prompts)}:
+            raise ValueError("one seed, and one negative prompt or image if any, for each prompt")
         height, width = (side // PIXELS_PER_LATENT for side in (settings.height, settings.width))
         shape = (settings.frames, config.in_channels, height, width)
         on_device = settings.noise == "device"
@@ -129,8 +137,9 @@ class Pipeline:
         with memory_faults():
             negatives = negative_prompts or [settings.negative_prompt] * len(prompts)
             velocity = self._velocity(prompts, negatives)
+            first = self._first_frames(images) if images else None
             with self._at_work(*self._denoising_modules()):
-                latents = sample(velocity, noise.to(self.device, dtype), schedule, on_step)
+                latents = sample(velocity, noise.to(self.device, dtype), schedule, on_step, first)
         if not latents.isfinite().all():
             raise GenerationError(
                 "the latents are no finite numbers", prompts[0], "try dtype=fp32 or latents=float32"
@@ -152,6 +161,9 @@ class Pipeline:
                 yield from as_images(vae.decode(unscaled_NCHW).sample)
 
     def _velocity(self, prompts: Sequence[str], negatives: Sequence[str]) -> Velocity:
+        if line := self._team.branches:
+            ours = self._features((negatives, prompts)[line.place])
+            return guided_apart(self._denoiser(), line, ours)
         wanted = self._features(prompts)
         if self._settings.guidance <= 1:
             return unguided(self._denoiser(), wanted)
@@ -166,6 +178,8 @@ class Pipeline:
             stack = Fetched(self.device, stack)
         if self._settings.reuse:
             stack = FirstBlockReuse(self._settings.reuse, stack)
+        if self._team.frames:
+            return over_frames(self._parts.transformer, self._team.frames, stack)
         return partial(self._parts.transformer, stack=stack)
 
     def _denoising_modules(self) -> list[nn.Module]:
@@ -176,6 +190,16 @@ class Pipeline:
         return [
             part for part in transformer.children() if part is not transformer.transformer_blocks
         ]
+
+    def _first_frames(self, images: Sequence[Image]) -> Tensor:
+        """Pictures as latents on the device, (B, C, H, W)."""
+        settings, vae = self._settings, self._parts.vae
+        try:
+            frames = [fitted(image, settings.width, settings.height) for image in images]
+        except ValueError as error:
+            raise GenerationError(f"the image cannot be used ({error})", "", "") from error
+        with self._at_work(vae):
+            return image_latents(vae, torch.cat(frames)).to(self.device)
 
     def _features(self, prompts: Sequence[str]) -> PromptFeatures:
         """Features on the device; each prompt by itself, so that none depends on its company."""

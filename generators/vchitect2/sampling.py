@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from vbench_long.generators.vchitect2.image import noised
 from vbench_long.generators.vchitect2.schedule import Schedule
 from vbench_long.generators.vchitect2.text import PromptFeatures, joined
 
@@ -52,7 +53,7 @@ def unguided(denoise: Denoiser, wanted: PromptFeatures) -> Velocity:
     """The velocity under the prompts alone; weights do not matter."""
 
     def velocity(latents: Tensor, timestep: float, weight: float) -> Tensor:
-        return _predict(denoise, latents, timestep, wanted)
+        return predict(denoise, latents, timestep, wanted)
 
     return velocity
 
@@ -65,7 +66,7 @@ def guided_together(
 
     def velocity(latents: Tensor, timestep: float, weight: float) -> Tensor:
         doubled = torch.cat([latents, latents])
-        away, towards = _predict(denoise, doubled, timestep, both).chunk(2)
+        away, towards = predict(denoise, doubled, timestep, both).chunk(2)
         return away + weight * (towards - away)
 
     return velocity
@@ -85,35 +86,56 @@ def guided_in_turn(
     """
 
     def velocity(latents: Tensor, timestep: float, weight: float) -> Tensor:
-        away = _predict(denoise_unwanted, latents, timestep, unwanted)
-        towards = _predict(denoise, latents, timestep, wanted)
+        away = predict(denoise_unwanted, latents, timestep, unwanted)
+        towards = predict(denoise, latents, timestep, wanted)
         return away + weight * (towards - away)
 
     return velocity
 
 
-def _predict(
+def predict(
     denoise: Denoiser, latents: Tensor, timestep: float, features: PromptFeatures
 ) -> Tensor:
-    """The transformer computes in the dtype of its features; guidance in that of the latents."""
+    """The velocity under one prompt each.
+
+    The transformer computes in the dtype of its features; guidance in that of the latents.
+    """
     time_B = torch.full((len(latents),), timestep, device=latents.device)
     inputs = latents.to(features.text_BSE.dtype)
     return denoise(inputs, time_B, features.text_BSE, features.pooled_BP).to(latents.dtype)
 
 
 def sample(
-    velocity: Velocity, noise: Tensor, schedule: Schedule, on_step: OnStep | None = None
+    velocity: Velocity,
+    noise: Tensor,
+    schedule: Schedule,
+    on_step: OnStep | None = None,
+    first_BCHW: Tensor | None = None,
 ) -> Tensor:
     """Latents free of noise, in the dtype of `noise`.
 
     In float32 the steps add up without loss. In bfloat16 latents are rounded after each, as in the
     published program.
+
+    Args:
+        velocity: of latents.
+        noise: what to start from, (B, F, C, H, W).
+        schedule: the steps.
+        on_step: called after every step.
+        first_BCHW: what the first frame is to become; at each step it gets its own noise, as much
+            as the schedule says. None to leave it to the model.
     """
-    latents = noise
     sigmas = torch.tensor(schedule.sigmas, dtype=torch.float32)
+
+    def held(latents: Tensor, number: int) -> Tensor:
+        if first_BCHW is not None:
+            latents[:, 0] = noised(first_BCHW, noise[:, 0].float(), schedule.sigmas[number])
+        return latents
+
+    latents = held(noise.clone(), 0)
     for number, change in enumerate(sigmas.diff().tolist()):
         step = velocity(latents, schedule.timesteps[number], schedule.weights[number])
-        latents = (latents.float() + change * step).to(noise.dtype)
+        latents = held((latents.float() + change * step).to(noise.dtype), number + 1)
         if on_step:
             on_step(number, latents)
     return latents

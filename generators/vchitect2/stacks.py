@@ -184,7 +184,7 @@ class FirstBlockReuse:
         others = temb_BD, rotation_2F111d, frames
         first_x, first_c = self._inner([first], x_FBLD, c_FBSD, *others)
         added = first_x - x_FBLD
-        if self._kept and _change(self._kept[0], added) < self._threshold:
+        if self._kept and _change(self._kept[0], added, frames) < self._threshold:
             self.reused += 1
             return first_x + self._kept[1], first_c
         last_x, last_c = self._inner(rest, first_x, first_c, *others)
@@ -192,8 +192,11 @@ class FirstBlockReuse:
         return last_x, last_c
 
 
-def _change(before: Tensor, now: Tensor) -> float:
-    return float((now - before).abs().mean() / before.abs().mean())
+def _change(before: Tensor, now: Tensor, frames: Frames) -> float:
+    """The same in all processes that share the video: they reuse together."""
+    sizes = [tensor.abs().sum(dtype=torch.float32) for tensor in (now - before, before)]
+    change, size = frames.summed(torch.stack(sizes))
+    return float(change / size)
 
 
 @contextmanager
