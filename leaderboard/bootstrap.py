@@ -227,17 +227,22 @@ def _draws(
 ) -> list[Floats]:
     """Per table the scores in each resample, resamples x dimensions; NaN without a clip."""
     found = [np.full((resamples, len(table.dimensions)), np.nan) for table in tables]
-    columns = [
-        (drawn[:, i], np.flatnonzero(table.counts[:, i]), table.sums[:, i], table.counts[:, i])
-        for table, drawn in zip(tables, found, strict=True)
-        for i in range(len(table.dimensions))
-    ]
+    # A prompt serves few dimensions; those served by the same prompts are computed together.
+    serving: dict[bytes, list[tuple[int, int]]] = {}
+    for i, table in enumerate(tables):
+        for column, counts in enumerate(table.counts.T):
+            serving.setdefault(np.flatnonzero(counts).tobytes(), []).append((i, column))
     start = 0
     for times in _resamples(groups, seed, resamples):
-        for drawn, own, sums, counts in columns:  # a prompt serves few dimensions
-            total, clips = (times[:, own] @ np.stack([sums[own], counts[own]], 1)).T
-            np.divide(total, clips, out=drawn[start : start + len(times)], where=clips > 0)
-        start += len(times)
+        rows = slice(start, start := start + len(times))
+        for prompts, members in serving.items():
+            own = np.frombuffer(prompts, np.intp)
+            sums = np.stack([tables[i].sums[own, column] for i, column in members], 1)
+            counts = np.stack([tables[i].counts[own, column] for i, column in members], 1)
+            clips = times[:, own] @ counts
+            scores = times[:, own] @ sums / np.where(clips > 0, clips, np.nan)
+            for (i, column), drawn in zip(members, scores.T, strict=True):
+                found[i][rows, column] = drawn
     return found
 
 

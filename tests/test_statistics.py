@@ -229,7 +229,7 @@ def test_aggregates_are_computed_in_every_resample() -> None:
     scored = score_run(run)
     clusters = cluster_sums(run, sorted({s.prompt for s in run.samples}), ALL)
     (known,) = dimension_statistics([clusters], [9], 0, 50)
-    found = aggregate_statistics(known, scored, available_totals)
+    found = aggregate_statistics(known, scored.scores, available_totals)
     for i in range(50):
         expected = totals({name: float(known[name].draws[i]) for name in ALL})
         assert found["Quality"].draws[i] == pytest.approx(expected.quality, abs=1e-12)
