@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 
 from torch import Tensor
 
 from vbench_long.errors import GenerationError, VBenchLongError
-from vbench_long.generators.base import Request
+from vbench_long.generators.base import Outline, Request, to_nobody
 from vbench_long.generators.vchitect2.checkpoint import (
     find_checkpoint,
     is_untrained,
@@ -20,6 +20,7 @@ from vbench_long.generators.vchitect2.checkpoint import (
 )
 from vbench_long.generators.vchitect2.crew import Crew, join_crew
 from vbench_long.generators.vchitect2.loading import (
+    draw_up,
     find_device,
     load_pipeline,
     log_peak,
@@ -28,7 +29,6 @@ from vbench_long.generators.vchitect2.loading import (
 from vbench_long.generators.vchitect2.options import FPS, Options, parse_options
 from vbench_long.generators.vchitect2.parallel import ALONE
 from vbench_long.generators.vchitect2.pipeline import Pipeline
-from vbench_long.generators.vchitect2.sampling import OnStep
 from vbench_long.video import Image, file_sha256
 
 LOG = logging.getLogger("vbench_long")
@@ -78,7 +78,6 @@ class Vchitect2:
 
     Attributes:
         fps: frames per second of every video.
-        on_step: called after each step of sampling, with its number and the latents.
     """
 
     fps = FPS
@@ -93,7 +92,6 @@ class Vchitect2:
             crew.team(shared, asked.frames, asked.guidance, self._device) if crew else ALONE
         )
         self._measured = False
-        self.on_step: OnStep | None = None
 
     def settings(self) -> dict[str, str | int | float]:
         """What shapes the videos, the weights included; made-up ones are said to be `untrained`."""
@@ -102,6 +100,19 @@ class Vchitect2:
         found: dict[str, str | int | float] = {**asdict(settings), "dtype": dtype}
         found |= {"weights": self._weights_sha256, "revision": REVISION}
         return found | ({"untrained": True} if is_untrained(self._root) else {})
+
+    def outline(self) -> Outline:
+        """Size and memory of a video; nobody knows how fast a device is before it is tried.
+
+        Raises:
+            EnvironmentFault, UsageError: no video of this size can be made here.
+        """
+        asked = self._options.settings
+        memory = None  # Processes that share a video would have to be asked.
+        if not self._crew:
+            memory = draw_up(self._root, asked, self._options.machine).estimate
+        takes_image = asked.image == "experimental"
+        return Outline(asked.width, asked.height, asked.frames, None, memory, takes_image)
 
     def generate(self, request: Request) -> Iterator[Image]:
         """Yield the frames, each (height, width, 3) uint8 RGB.
@@ -112,7 +123,8 @@ class Vchitect2:
             EnvironmentFault: the checkpoint cannot be loaded, or the memory does not suffice; or
                 another process fails.
         """
-        with self._crew.asked(request) if self._crew else nullcontext():
+        told = replace(request, report=to_nobody)  # What others are told goes through pickle.
+        with self._crew.asked(told) if self._crew else nullcontext():
             latents_FCHW = self.latents(request)
         yield from self._pipeline.frames(latents_FCHW)
         if not self._measured:
@@ -133,8 +145,13 @@ class Vchitect2:
             )
         negatives = [request.negative_prompt] if request.negative_prompt else []
         images = [] if request.image is None else [request.image]
+        steps = self._options.settings.steps
         latents_BFCHW = self._pipeline.latents(
-            [request.prompt], [request.seed], negatives, self.on_step, images
+            [request.prompt],
+            [request.seed],
+            negatives,
+            lambda step, _: request.report(step + 1, steps),
+            images,
         )
         return latents_BFCHW[0]
 

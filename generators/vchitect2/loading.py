@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL
 from torch import nn
 
 from vbench_long.errors import EnvironmentFault
@@ -17,6 +19,7 @@ from vbench_long.generators.vchitect2.checkpoint import (
     load_scheduler,
     require_layout,
 )
+from vbench_long.generators.vchitect2.config import TransformerConfig
 from vbench_long.generators.vchitect2.cost import (
     PLANS,
     RUNTIME,
@@ -39,17 +42,37 @@ LOG = logging.getLogger("vbench_long")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def load_pipeline(
-    root: Path, settings: Settings, machine: Machine | None = None, team: Team = ALONE
-) -> Pipeline:
-    """The pipeline of a checkpoint folder, in every process of `team`.
+@dataclass(frozen=True)
+class Blueprint:
+    """A pipeline before its weights are read.
+
+    Attributes:
+        transformer: without numbers.
+        vae: without numbers.
+        device: where it is going to run.
+        dtype: of the transformer and the text encoders.
+        decode_dtype: of the autoencoder.
+        plan: how it fits.
+        estimate: bytes it takes at most on the device.
+    """
+
+    transformer: Transformer
+    vae: AutoencoderKL
+    device: torch.device
+    dtype: torch.dtype
+    decode_dtype: torch.dtype
+    plan: Plan
+    estimate: int
+
+
+def draw_up(root: Path, settings: Settings, machine: Machine, team: Team = ALONE) -> Blueprint:
+    """What `load_pipeline` is going to build; only the headers of files are read.
 
     Raises:
         EnvironmentFault: the folder is incomplete, damaged or of another model; there is no such
             device; or not enough memory in any way that `machine` leaves open.
         UsageError: frames larger than the model's table of positions.
     """
-    machine = machine or Machine()
     device = find_device(machine.device)
     require_layout(root)
     scaling = settings.rope_scaling_factor
@@ -68,19 +91,39 @@ def load_pipeline(
         pixel=3 * vae.config.block_out_channels[1] * decode_dtype.itemsize,
         decoded=machine.decode_frames,
     )
-    plan, estimate = _plan(transformer, settings, sizes, machine, device, team)
-    home = CPU if plan.offload in ("model", "sequential") else device
-    text_home = device if plan.offload == "none" else CPU
+    plan, estimate = _plan(config, settings, sizes, machine, device, team)
+    return Blueprint(transformer, vae, device, dtype, decode_dtype, plan, estimate)
+
+
+def load_pipeline(
+    root: Path, settings: Settings, machine: Machine | None = None, team: Team = ALONE
+) -> Pipeline:
+    """The pipeline of a checkpoint folder, in every process of `team`.
+
+    Raises:
+        EnvironmentFault, UsageError: see `draw_up`.
+    """
+    machine = machine or Machine()
+    drawn = draw_up(root, settings, machine, team)
+    transformer, plan, dtype = drawn.transformer, drawn.plan, drawn.dtype
+    LOG.info(
+        "Vchitect-2.0 on %s: %dx%d, %d frames, branches %s, blocks %s, offload %s; about %.1f GB",
+        drawn.device, settings.width, settings.height, settings.frames,
+        plan.branches, plan.blocks, plan.offload, drawn.estimate / 1e9,
+    )  # fmt: skip
+    home = CPU if plan.offload in ("model", "sequential") else drawn.device
+    text_home = drawn.device if plan.offload == "none" else CPU
     parts = Parts(
         fill_transformer(transformer, root, dtype, home),
-        fill_vae(vae, root, decode_dtype, home),
+        fill_vae(drawn.vae, root, drawn.decode_dtype, home),
         load_scheduler(root),
-        load_encoder(root, config, dtype, text_home, settings.t5),
+        load_encoder(root, transformer.config, dtype, text_home, settings.t5),
     )
-    if _compiles(machine, plan, device):
+    if _compiles(machine, plan, drawn.device):
         for block in transformer.transformer_blocks:
             block.compile(dynamic=False)
-    return Pipeline(parts, settings, plan, device, machine.decode_frames, estimate, team)
+    frames = machine.decode_frames
+    return Pipeline(parts, settings, plan, drawn.device, frames, drawn.estimate, team)
 
 
 def find_device(name: str) -> torch.device:
@@ -108,15 +151,14 @@ def network_dtype(settings: Settings, device: torch.device) -> torch.dtype:
 
 
 def _plan(
-    transformer: Transformer,
+    config: TransformerConfig,
     settings: Settings,
     sizes: Sizes,
     machine: Machine,
     device: torch.device,
     team: Team,
 ) -> tuple[Plan, int]:
-    """The first plan that `machine` leaves open and that fits, and its bytes; both announced."""
-    config = transformer.config
+    """The first plan that `machine` leaves open and that fits, and its bytes."""
     shape = VideoShape(settings.width, settings.height, team.most_frames(settings.frames))
     branches = machine.branches
     if team.branches or (branches == "auto" and device.type == "cpu"):
@@ -141,13 +183,7 @@ def _plan(
             str(device),
             f"{most} frames of this size would fit" if most else "try a smaller size, or t5=int8",
         )
-    peak = peak_bytes(config, shape, plan, sizes)
-    LOG.info(
-        "Vchitect-2.0 on %s: %s, branches %s, blocks %s, offload %s; about %.1f GB%s",
-        device, shape, plan.branches, plan.blocks, plan.offload, peak / 1e9,
-        f" of {free / 1e9:.1f} GB free" if free else "",
-    )  # fmt: skip
-    return plan, peak
+    return plan, peak_bytes(config, shape, plan, sizes)
 
 
 def log_peak(pipeline: Pipeline) -> None:
