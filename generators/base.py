@@ -119,6 +119,7 @@ GENERATORS: Registry[GeneratorFactory] = Registry(
     {
         "synthetic": "vbench_long.generators.synthetic:create",
         "folder": "vbench_long.generators.folder:create",
+        "vchitect2": "vbench_long.generators.vchitect2.generator:create",
     },
     group="vbench_long.generators",
 )

@@ -226,15 +226,23 @@ def _draws(
     tables: Sequence[Clusters], groups: Sequence[int], seed: int, resamples: int
 ) -> list[Floats]:
     """Per table the scores in each resample, resamples x dimensions; NaN without a clip."""
-    together = np.hstack([np.hstack([table.sums, table.counts]) for table in tables])
-    drawn = np.vstack([times @ together for times in _resamples(groups, seed, resamples)])
-    found, start = [], 0
-    for table in tables:
-        middle = start + len(table.dimensions)
-        stop = middle + len(table.dimensions)
-        counts = drawn[:, middle:stop]
-        found.append(drawn[:, start:middle] / np.where(counts > 0, counts, np.nan))
-        start = stop
+    found = [np.full((resamples, len(table.dimensions)), np.nan) for table in tables]
+    # A prompt serves few dimensions; those served by the same prompts are computed together.
+    serving: dict[bytes, list[tuple[int, int]]] = {}
+    for i, table in enumerate(tables):
+        for column, counts in enumerate(table.counts.T):
+            serving.setdefault(np.flatnonzero(counts).tobytes(), []).append((i, column))
+    start = 0
+    for times in _resamples(groups, seed, resamples):
+        rows = slice(start, start := start + len(times))
+        for prompts, members in serving.items():
+            own = np.frombuffer(prompts, np.intp)
+            sums = np.stack([tables[i].sums[own, column] for i, column in members], 1)
+            counts = np.stack([tables[i].counts[own, column] for i, column in members], 1)
+            clips = times[:, own] @ counts
+            scores = times[:, own] @ sums / np.where(clips > 0, clips, np.nan)
+            for (i, column), drawn in zip(members, scores.T, strict=True):
+                found[i][rows, column] = drawn
     return found
 
 

@@ -118,7 +118,9 @@ def _change(
 
 
 def _signed(raw: float) -> str:
-    return f"{round(100 * raw, 3) + 0.0:+.3f}".replace("-", "\N{MINUS SIGN}")
+    points = 100 * raw
+    decimals = 3 if abs(points) < 10 else 1
+    return f"{round(points, decimals) + 0.0:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _reach(change: Change) -> float:
@@ -171,14 +173,16 @@ def _headings(figure: Figure, axes: Axes, comparison: Comparison) -> None:
 
 def _footnote(comparison: Comparison) -> list[str]:
     """What the picture's marks mean, and what its numbers are."""
-    facts = [
-        "grey: true differences that go unseen in over 20 of 100 cases",
+    facts = []
+    if any(finding.detectable for finding in comparison.findings):
+        facts += ["grey: true differences that go unseen in over 20 of 100 cases"]
+    if any(finding.max_drop for finding in comparison.findings):
+        facts += ["dashed: tolerated drop"]
+    facts += [
         "zero is common, every row has its own scale",
         f"verdicts hold for all rows together (alpha {comparison.rule.alpha:g}, Holm), "
         "intervals each for itself",
     ]
-    if any(finding.max_drop for finding in comparison.findings):
-        facts.insert(1, "dashed: tolerated drop")
     if len(comparison.findings) + len(comparison.aggregates) > MOST_ROWS:
         facts.append(f"{len(comparison.findings)} dimensions, not all are shown")
     about = protocol_note(comparison.base.manifest.protocol)

@@ -30,9 +30,10 @@ from vbench_long.leaderboard.pairing import (
     pair_up,
     scored,
     shared,
+    whole_scores,
 )
 from vbench_long.leaderboard.protocols import require_one_protocol
-from vbench_long.leaderboard.scores import AGGREGATES, complete_totals, in_order, score_run
+from vbench_long.leaderboard.scores import AGGREGATES, complete_totals, in_order
 from vbench_long.leaderboard.significance import (
     Tails,
     detectable,
@@ -43,7 +44,7 @@ from vbench_long.leaderboard.significance import (
     smallest_unpaired,
     unpaired_tails,
 )
-from vbench_long.leaderboard.statistics import aggregate_statistics
+from vbench_long.leaderboard.statistics import aggregate_statistics, untrained
 from vbench_long.records import Status
 from vbench_long.registry import unknown
 from vbench_long.store import Run
@@ -336,8 +337,10 @@ def _aggregates(
     pair: Pair, statistics: Sequence[Mapping[str, Statistic]], rule: Rule
 ) -> Iterator[Change]:
     """Quality, Semantic and Total where nothing was left out."""
+    if untrained(pair.base):
+        return
     base, new = (
-        aggregate_statistics(known, score_run(run), complete_totals)
+        aggregate_statistics(known, list(whole_scores(run, known)), complete_totals)
         for known, run in zip(statistics, (pair.base, pair.new), strict=True)
     )
     for name in AGGREGATES:
@@ -352,7 +355,7 @@ def _videos(run: Run, dimension: str) -> int:
 
 def _notes(base: Run, before: Results, new: Run, after: Results) -> Iterator[str]:
     """What a reader must know beyond the numbers."""
-    if base.manifest.protocol.get("untrained"):
+    if untrained(base):
         yield "untrained weights: this tries the plumbing, the numbers mean nothing"
     for name, run in (("BASE", base), ("NEW", new)):
         if run.manifest.status != "complete":

@@ -32,7 +32,7 @@ def headline(comparison: Comparison) -> str:
     if worse:
         return f"worse: {worse}"
     if comparison.exit_code:
-        return f"incomplete: NEW lacks {_count(comparison.lacking)} that BASE has"
+        return f"incomplete: NEW lacks {_count(comparison.lacking)}"
     if comparison.same:
         return "not worse: both runs have the same scores"
     if not any(one.detectable for one in comparison.findings) and not better:
@@ -121,7 +121,7 @@ def compare_junit(comparison: Comparison) -> str:
     lacks = _xml_case("videos", "vbench-long.compare")
     if comparison.lacking and not comparison.rule.partial:
         text = "\n".join(_lacks(comparison.lacking))
-        message = f"NEW lacks {_count(comparison.lacking)} that BASE has"
+        message = f"NEW lacks {_count(comparison.lacking)}"
         Xml.SubElement(lacks, "error", message=message, type="incomplete").text = _xml(text)
     cases.append(lacks)
     counts = Counter(child.tag for case in cases for child in case)
@@ -230,14 +230,14 @@ def _list(names: Iterable[str]) -> str:
 
 def _count(lacking: Sequence[Lack]) -> str:
     videos = len({(one.prompt, one.index) for one in lacking})
-    return f"{len(lacking)} scores of {videos} videos"
+    return f"{len(lacking)} scores of {videos} video{'s' if videos > 1 else ''}"
 
 
 def _lacks(lacking: Sequence[Lack]) -> Iterator[str]:
     """What NEW lacks, video by video."""
     if not lacking:
         return
-    yield f"NEW lacks {_count(lacking)} that BASE has; what it lacks is in no number above"
+    yield f"NEW lacks {_count(lacking)}; they are in no number above"
     videos: dict[tuple[str, int, str], list[str]] = {}
     for one in lacking:
         videos.setdefault((one.prompt, one.index, one.why), []).append(one.dimension)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,7 +18,7 @@ from vbench_long.leaderboard.bootstrap import (
     combination,
     dimension_statistics,
 )
-from vbench_long.leaderboard.scores import in_order, results
+from vbench_long.leaderboard.scores import DimensionScore, in_order, results
 from vbench_long.leaderboard.significance import Scores
 from vbench_long.records import Record, Status
 from vbench_long.store import Run
@@ -139,6 +140,19 @@ def by_sample(run: Run) -> dict[tuple[Key, str], Record]:
 def scored(known: Results) -> list[str]:
     """The dimensions that have a score."""
     return in_order(name for (_, name), record in known.items() if record.status is Status.OK)
+
+
+def whole_scores(run: Run, known: Mapping[str, Statistic]) -> Iterator[DimensionScore]:
+    """The dimensions of a run of which every planned video has a score or is left out."""
+    planned = Counter(name for sample in run.samples for name in sample.dimensions)
+    found = Counter((record.dimension, record.status) for record in run.records)
+    for name, statistic in known.items():
+        ok, excluded, failed, missing = (
+            found[name, status]
+            for status in (Status.OK, Status.EXCLUDED, Status.FAILED, Status.MISSING)
+        )
+        if not failed and not missing and ok + excluded >= planned[name]:
+            yield DimensionScore(name, statistic.value, None, 0, ok, 0, 0, excluded)
 
 
 def lacking(before: Results, after: Results, dimensions: Sequence[str]) -> Iterator[Lack]:

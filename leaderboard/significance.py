@@ -139,7 +139,7 @@ def smallest_paired(prompts: int) -> float:
 
 def smallest_unpaired(base: int, new: int) -> float:
     """The smallest two-sided p-value that dealing so many prompts can give."""
-    return min(1.0, 2 / math.comb(base + new, new))
+    return 2 / math.comb(base + new, new)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

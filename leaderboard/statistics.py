@@ -103,16 +103,15 @@ def run_estimates(
     (statistics,) = _statistics([run], [scored], rule, seed, resamples)
 
     def estimate(name: str, value: float | None, absent: str) -> Estimate:
-        if value is None or name not in statistics:
-            return Estimate(value, None, 0, absent)
+        if value is None:
+            return Estimate(None, None, 0, absent)
         statistic = statistics[name]
         prompts, reason = int(statistic.degrees) + 1, statistic.no_interval()
         found = None if reason else interval(statistic, confidence, method)
         return Estimate(value, found, prompts, reason)
 
     absent = "no video has a score"
-    untrained = run.manifest.protocol.get("untrained")
-    refused = "untrained weights" if untrained else "dimensions are absent or incomplete"
+    refused = "untrained weights" if untrained(run) else "dimensions are absent or incomplete"
     return RunEstimates(
         {s.dimension: estimate(s.dimension, s.score, absent) for s in scored.scores},
         {name: estimate(name, scored.aggregate(name), refused) for name in AGGREGATES},
@@ -166,20 +165,19 @@ def _statistics(
     tables = [cluster_sums(run, prompts, dimensions) for run in runs]
     found = dimension_statistics(tables, [len(prompts)], seed, resamples)
     return [
-        known | aggregate_statistics(known, row, rule)
-        for known, row in zip(found, scored, strict=True)
+        known | ({} if untrained(run) else aggregate_statistics(known, row.scores, rule))
+        for run, known, row in zip(runs, found, scored, strict=True)
     ]
 
 
 def aggregate_statistics(
-    known: Mapping[str, Statistic], row: RunScores, rule: TotalsRule
+    known: Mapping[str, Statistic], scores: Sequence[DimensionScore], rule: TotalsRule
 ) -> dict[str, Statistic]:
-    """Quality, Semantic and Total of a scored run, where its rule allows them."""
+    """Quality, Semantic and Total of a run's dimensions, where the rule allows them."""
     found = {}
-    for name in AGGREGATES:
-        value = row.aggregate(name)
-        slopes = {} if value is None else _slopes(name, row.scores, rule)
-        if value is not None and slopes:
+    for name, value in _aggregates(scores, rule).items():
+        if value is not None:
+            slopes = _slopes(name, scores, rule)
             parts = [known[dimension] for dimension in slopes]
             degrees = min(part.degrees for part in parts)
             found[name] = combination(parts, list(slopes.values()), value, degrees)
@@ -190,18 +188,24 @@ def _slopes(aggregate: str, scores: Sequence[DimensionScore], rule: TotalsRule) 
     """How much an aggregate rises per unit of each raw score, asked of the rule: it is linear."""
 
     def at(bumped: Sequence[DimensionScore]) -> float:
-        found = rule(bumped)
-        values = (found.quality, found.semantic, found.total)
-        return dict(zip(AGGREGATES, values, strict=True))[aggregate] or 0.0
+        return _aggregates(bumped, rule)[aggregate] or 0.0
 
     level, slopes = at(scores), {}
     for i, one in enumerate(scores):
         if one.dimension in AGGREGATES[aggregate] and one.score is not None:
             raised = replace(one, score=one.score + 1)
-            slope = at([*scores[:i], raised, *scores[i + 1 :]]) - level
-            if slope:
-                slopes[one.dimension] = slope
+            slopes[one.dimension] = at([*scores[:i], raised, *scores[i + 1 :]]) - level
     return slopes
+
+
+def _aggregates(scores: Sequence[DimensionScore], rule: TotalsRule) -> dict[str, float | None]:
+    found = rule(scores)
+    return dict(zip(AGGREGATES, (found.quality, found.semantic, found.total), strict=True))
+
+
+def untrained(run: Run) -> bool:
+    """Whether the run's networks were untrained; its numbers mean nothing then."""
+    return bool(run.manifest.protocol.get("untrained"))
 
 
 def _ranks(
@@ -231,8 +235,8 @@ def _rank(own: int, runs: Sequence[Statistic], confidence: float) -> tuple[int, 
             # All prompts differ by the same amount: no scale, but enough of them to believe it.
             above, below = above + (gap < 0), below + (gap > 0)
     if gaps:
-        largest = np.nanmax(standardised, axis=0)
-        reach = float(np.nanquantile(largest, confidence))
-        above += sum(gap < -reach * error for gap, error in zip(gaps, errors, strict=True))
-        below += sum(gap > reach * error for gap, error in zip(gaps, errors, strict=True))
+        largest = np.max(standardised, axis=0)
+        reach = np.nanquantile(largest, confidence) * np.array(errors)
+        above += int(np.count_nonzero(gaps < -reach))
+        below += int(np.count_nonzero(gaps > reach))
     return 1 + above, len(runs) - below

@@ -315,6 +315,7 @@ def _manifest(
     }
     if making:
         settings = making.maker["settings"]
+        protocol["untrained"] = protocol["untrained"] or bool(settings.get("untrained"))
         model = {"generator": config.model, "settings": settings, "seed": config.seed}
         name = config.name or str(config.model)
     else:
