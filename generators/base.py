@@ -40,6 +40,11 @@ class Request:
     image: Image | None = None
     report: Report = field(default=to_nobody, compare=False, repr=False)
 
+    def __reduce__(self) -> tuple[type[Request], tuple[object, ...]]:
+        """A copy that another process gets reports to nobody."""
+        parts = (self.prompt, self.seed, self.index, self.negative_prompt, self.image)
+        return Request, parts
+
 
 class Generator(Protocol):
     """Turns a request into a video: frame by frame, or as a file.

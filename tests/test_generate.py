@@ -130,9 +130,9 @@ def test_prompts_of_any_script_and_all_options_reach_the_generator(
     assert {f.parent for f in tmp_path.rglob("*.mp4")} == {tmp_path / "out"}
     said = read(sidecar_of(tmp_path / "out" / rows(tmp_path / "out")[0]["path"]))
     assert len(said["request"]["image"]) == 64
-    with pytest.raises(UsageError, match=r"negative_prompt: 'blur' -> ''"):
+    with pytest.raises(UsageError, match=r"\(negative_prompt: 'blur' -> ''"):
         generate(faked(tmp_path / "out", *prompts, image=tmp_path / "first.png"))
-    with pytest.raises(UsageError, match=r"image: '[0-9a-f]{64}' -> ''"):
+    with pytest.raises(UsageError, match=r"\(image: '[0-9a-f]{64}' -> ''"):
         generate(faked(tmp_path / "out", *prompts, negative_prompt="blur"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import random
 import resource
 import signal
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import moving_frames
 from generation_cases import TINY, Fake, Register, contents, fake, faked, hidden, read, rows
@@ -144,6 +146,15 @@ def test_steps_are_told_and_frames_where_there_are_none(tmp_path: Path, fake: Re
     assert make("steps") == [(1, 3), (2, 3), (3, 3)]
     fake()
     assert make("nothing") == []
+
+
+def test_a_request_for_another_process_leaves_its_report_behind() -> None:
+    picture = moving_frames(1)[0]
+    request = Request("a", 1, 2, "b", picture, report=lambda done, steps: None)
+    copy = pickle.loads(pickle.dumps(request))
+    assert (copy.prompt, copy.seed, copy.index, copy.negative_prompt) == ("a", 1, 2, "b")
+    assert np.array_equal(copy.image, picture)
+    copy.report(1, 2)
 
 
 def test_lines_of_progress_come_now_and_then_with_the_time_left(

@@ -84,6 +84,20 @@ def test_a_failure_costs_its_own_video_and_is_tried_again(
     assert read(tmp_path / "generation.json")["failures"] == []
 
 
+def test_a_failure_is_on_record_before_the_next_video(tmp_path: Path, fake: Register) -> None:
+    found: list[str] = []
+
+    def act(self: Fake, request: Request) -> None:
+        if request.prompt == "a":
+            raise GenerationError("too odd")
+        about = read(tmp_path / "generation.json")
+        found.extend(failure["reason"] for failure in about["failures"])
+
+    fake(act=act)
+    generate(faked(tmp_path, "a", "b"))
+    assert found == ["too odd"]
+
+
 def test_a_machine_that_cannot_go_on_ends_the_call(tmp_path: Path, fake: Register) -> None:
     def act(self: Fake, request: Request) -> None:
         if request.prompt == "b":
