@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 
 from torch import Tensor
 
 from vbench_long.errors import GenerationError, VBenchLongError
-from vbench_long.generators.base import Outline, Request, to_nobody
+from vbench_long.generators.base import Outline, Request
 from vbench_long.generators.vchitect2.checkpoint import (
     find_checkpoint,
     is_untrained,
@@ -123,8 +123,7 @@ class Vchitect2:
             EnvironmentFault: the checkpoint cannot be loaded, or the memory does not suffice; or
                 another process fails.
         """
-        told = replace(request, report=to_nobody)  # What others are told goes through pickle.
-        with self._crew.asked(told) if self._crew else nullcontext():
+        with self._crew.asked(request) if self._crew else nullcontext():
             latents_FCHW = self.latents(request)
         yield from self._pipeline.frames(latents_FCHW)
         if not self._measured:
