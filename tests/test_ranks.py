@@ -75,7 +75,9 @@ def fixed_statistic(value: float, degrees: float = 1e9) -> Statistic:
     return Statistic(value, np.full(20_000, value), np.zeros(1), degrees)
 
 
-@pytest.mark.parametrize(("degrees", "reach"), [(1e9, 1.96), (9, 2.262 * math.sqrt(10 / 9))])
+@pytest.mark.parametrize(
+    ("degrees", "reach"), [(1e9, 1.96), (9, 2.262 * math.sqrt(10 / 9)), (1, 12.706 * math.sqrt(2))]
+)
 def test_a_gap_must_be_as_wide_as_students_interval(degrees: float, reach: float) -> None:
     for gap, expected in ((0.97 * reach, (1, 2)), (1.03 * reach, (1, 1))):
         pair = [normal_statistic(gap, 1, degrees), fixed_statistic(0, degrees)]
@@ -98,6 +100,12 @@ def test_steady_and_noisy_differences_add_up() -> None:
     assert _rank(0, runs, 0.95) == (2, 3)
     noisy = [normal_statistic(9.0, 1), normal_statistic(-9.0, 2)]
     assert _rank(0, [*runs, *noisy], 0.95) == (3, 4)
+
+
+def test_untrained_runs_have_no_aggregate_to_rank() -> None:
+    protocol = {"backend": "reference", "untrained": True}
+    found = rank_intervals([several(9, seed=seed, protocol=protocol) for seed in (1, 2)])
+    assert set(found) == set(ALL)
 
 
 def test_ranks_follow_the_rule_and_repeat() -> None:

@@ -321,3 +321,13 @@ def test_five_still_clips_of_a_prompt_count_and_videos_weigh_the_same() -> None:
     assert (score.videos, score.excluded, score.failed, score.complete) == (4, 2, 0, True)
     (unfiltered,) = dimension_scores(make_run(records, prompts=prompts))
     assert unfiltered.clips == 10
+
+
+def test_what_a_scored_run_says_of_itself() -> None:
+    run = whole_run({"scene": 0.5}, name="mine", protocol={"clips": "exact"})
+    found = score_run(run)
+    assert (found.label, found.backend, found.videos) == ("mine", "unknown", 1)
+    assert found.protocol_id == run.manifest.protocol_id
+    run = whole_run({"scene": 0.5}, protocol={"backend": "reference"})
+    found = score_run(run, label="other")
+    assert (found.label, found.backend) == ("other", "reference")

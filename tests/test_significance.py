@@ -15,6 +15,7 @@ from scipy import stats
 from vbench_long.leaderboard.significance import (
     Scores,
     Tails,
+    _welch,
     detectable,
     detectable_paired,
     holm,
@@ -106,6 +107,20 @@ def test_unpaired_counts_clips_and_prompts_as_welch_would() -> None:
     tails = unpaired_tails(base, new, 0.05, 0)
     assert tails.worse == pytest.approx(np.mean(np.array(found) <= real + 1e-9), abs=1e-12)
     assert tails.better == pytest.approx(np.mean(np.array(found) >= real - 1e-9), abs=1e-12)
+
+
+def test_the_statistic_is_welchs_on_prompts() -> None:
+    rng = np.random.default_rng(9)
+    sums, counts = rng.uniform(0, 2, 12), rng.integers(1, 5, 12).astype(float)
+    columns = np.stack([sums, counts, sums * sums, sums * counts, counts * counts], 1)
+    found = _welch(columns[7:].sum(0), columns.sum(0), 5, 12)
+    means, variances = [], []
+    for rows in (slice(7, 12), slice(0, 7)):
+        mean = sums[rows].sum() / counts[rows].sum()
+        pulls = (sums[rows] - mean * counts[rows]) / counts[rows].sum()
+        means.append(mean)
+        variances.append((pulls**2).sum() * len(pulls) / (len(pulls) - 1))
+    assert found == pytest.approx((means[0] - means[1]) / math.sqrt(sum(variances)), rel=1e-12)
 
 
 def test_small_differences_between_large_scores_keep_their_digits() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from test_scores import ALL, CLASSICAL, bad, make_run, ok
 
+from vbench_long.leaderboard import bootstrap
 from vbench_long.leaderboard.bootstrap import (
     FEW,
     RESAMPLES,
@@ -183,6 +184,20 @@ def test_a_prompt_weighs_as_many_clips_as_it_has() -> None:
     statistic = one_statistic(values, clips)
     assert statistic.value == pytest.approx((values * clips).sum() / clips.sum())
     assert statistic.draws.max() <= 0.9 and statistic.draws.min() >= 0.1
+
+
+def test_draws_come_in_blocks_that_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(2).uniform(0, 1, 12)
+    whole = one_statistic(values, resamples=100).draws
+    monkeypatch.setattr(bootstrap, "_BLOCK", 12 * 7)  # fourteen blocks of seven, one of two
+    assert one_statistic(values, resamples=100).draws == pytest.approx(whole, abs=1e-14)
+    assert len(set(whole.tolist())) > 90
+
+
+def test_a_resample_without_the_dimensions_prompts_has_no_score() -> None:
+    values, counts = np.linspace(0.1, 0.9, 30), np.repeat([1.0, 0.0], [3, 27])
+    draws = one_statistic(values, counts).draws
+    assert np.isnan(draws).mean() == pytest.approx(0.9**30, abs=0.006)
 
 
 def test_equal_runs_give_equal_numbers_whatever_their_order() -> None:
