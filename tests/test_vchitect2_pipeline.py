@@ -28,6 +28,7 @@ from vbench_long.generators.vchitect2.sampling import (
     sample,
 )
 from vbench_long.generators.vchitect2.schedule import make_schedule
+from vbench_long.generators.vchitect2.stacks import visiting
 from vbench_long.generators.vchitect2.text import PromptEncoder, PromptFeatures, load_encoder
 from vbench_long.generators.vchitect2.tiny import TINY, write_tiny
 
@@ -203,11 +204,21 @@ def test_weak_guidance_asks_the_prompt_alone(parts: Parts, guidance: float) -> N
 
 
 @pytest.mark.parametrize("steps", [1, 9, 40, 58, 80])
-def test_step_counts_at_which_the_published_program_stops(parts: Parts, steps: int) -> None:
-    settings = replace(SMALL, steps=steps, frames=1, width=16, height=16)
+def test_step_counts_at_which_the_published_program_stops(
+    parts: Parts, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a weight is exactly 1, which it takes for no guidance at all."""
+    shapes: list[int] = []
+
+    def forward(latents: Tensor, *_: Any, **__: Any) -> Tensor:
+        shapes.append(len(latents))
+        return latents / 2
+
+    monkeypatch.setattr(parts.transformer, "forward", forward)
     seen: list[int] = []
-    Pipeline(parts, settings).latents(["x"], [0], on_step=lambda step, _: seen.append(step))
-    assert seen == list(range(steps))
+    pipeline = Pipeline(parts, replace(SMALL, steps=steps))
+    pipeline.latents(["x"], [0], on_step=lambda step, _: seen.append(step))
+    assert seen == list(range(steps)) and shapes == [2] * steps
 
 
 OTHER_PLANS = [plan for plan in PLANS if plan.offload in ("none", "sequential")][1:]
@@ -219,6 +230,27 @@ def test_every_plan_makes_the_same_video(parts: Parts, plan: Plan) -> None:
     expected = Pipeline(parts, settings).latents(PROMPTS[:1], [7])
     found = Pipeline(parts, settings, plan).latents(PROMPTS[:1], [7])
     assert largest(found, expected) <= 1e-4
+
+
+def test_a_visiting_network_goes_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy stands for what another device would get; at the third tensor its memory is full."""
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    tensors = [*network.parameters(), *network.buffers()]
+    homes = [tensor.data_ptr() for tensor in tensors]
+    monkeypatch.setattr(Tensor, "to", lambda tensor, *_, **__: tensor.clone())
+    with visiting(network, CPU):
+        assert not {tensor.data_ptr() for tensor in tensors} & set(homes)
+    assert [tensor.data_ptr() for tensor in tensors] == homes
+
+    def full(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
+        if tensor.data_ptr() == homes[2]:
+            raise torch.OutOfMemoryError
+        return tensor.clone()
+
+    monkeypatch.setattr(Tensor, "to", full)
+    with pytest.raises(torch.OutOfMemoryError), visiting(network, CPU):
+        pass
+    assert [tensor.data_ptr() for tensor in tensors] == homes
 
 
 def test_latents_rounded_after_each_step_or_not(root: Path) -> None:

@@ -204,9 +204,9 @@ def visiting(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Have `module` on `device` for a while; its numbers stay where they are, so none come back."""
     tensors = list(chain(module.parameters(), module.buffers()))
     homes = [tensor.data for tensor in tensors]
-    for tensor, home in zip(tensors, homes, strict=True):
-        tensor.data = home.to(device, non_blocking=True)
     try:
+        for tensor, home in zip(tensors, homes, strict=True):
+            tensor.data = home.to(device, non_blocking=True)
         yield
     finally:
         for tensor, home in zip(tensors, homes, strict=True):
