@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from diffusers import SD3Transformer2DModel
 from safetensors.torch import load_file, save_file
@@ -29,6 +30,7 @@ from vbench_long.generators.vchitect2.checkpoint import (
 )
 from vbench_long.generators.vchitect2.loading import load_pipeline
 from vbench_long.generators.vchitect2.options import Settings
+from vbench_long.generators.vchitect2.text import load_encoder
 from vbench_long.generators.vchitect2.tiny import TINY, write_tiny
 from vbench_long.generators.vchitect2.transformer import Transformer
 
@@ -242,8 +244,38 @@ def test_text_encoders_that_do_not_fit(root: Path) -> None:
         root,
         lambda t: t.update({"time_text_embed.text_embedder.linear_1.weight": torch.zeros(64, 50)}),
     )
-    with pytest.raises(EnvironmentFault, match="summaries"):
+    with pytest.raises(EnvironmentFault, match="do not fit the transformer"):
         load_pipeline(root, SMALL)
+
+
+def test_a_sentencepiece_model_serves_as_tokenizer(root: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("a cat runs over the street\nthe quick brown fox jumps\n" * 20)
+    options = {
+        "vocab_size": 30,
+        "hard_vocab_limit": False,
+        "pad_id": 0,
+        "eos_id": 1,
+        "unk_id": 2,
+        "bos_id": -1,
+    }
+    options |= {"model_prefix": str(root / "tokenizer_3" / "spiece"), "minloglevel": 2}
+    sentencepiece.SentencePieceTrainer.train(input=str(text), **options)
+    (root / "tokenizer_3" / "tokenizer.json").unlink()
+    encoder = load_encoder(root, TINY, torch.float32, CPU, "device")
+    pieces = sentencepiece.SentencePieceProcessor(str(root / "tokenizer_3" / "spiece.model"))
+    assert encoder.t5
+    expected = [*pieces.encode("the brown cat"), 1]
+    assert encoder.t5.tokenizer("the brown cat").input_ids == expected
+    (root / "tokenizer_3" / "spiece.model").unlink()
+    with pytest.raises(EnvironmentFault, match="not the text encoder's"):
+        load_encoder(root, TINY, torch.float32, CPU, "device")
+
+
+def test_a_tokenizer_of_another_model(root: Path) -> None:
+    change_json(root / "tokenizer" / "vocab.json", **{f"word{i}": 1024 + i for i in range(9)})
+    with pytest.raises(EnvironmentFault, match="not the text encoder's"):
+        load_encoder(root, TINY, torch.float32, CPU, "device")
 
 
 def test_a_tokenizer_that_is_junk(root: Path) -> None:

@@ -149,7 +149,7 @@ def check_latents(size: int, cases: list[tuple[Any, Settings]], root: Path, fold
             assert torch.equal(of_process[number], found[0][number])
 
 
-REUSING = replace(SETTINGS, steps=6, guidance=2.0, guidance_schedule="constant", reuse=0.3)
+REUSING = replace(SETTINGS, steps=6, guidance=2.0, guidance_schedule="constant", reuse=1.0)
 
 
 @pytest.mark.slow
@@ -167,26 +167,19 @@ def test_four_processes_share_frames_and_guidance(root: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failing", [0, 1, 2])
+@pytest.mark.parametrize("failing", [0, 2])
 def test_processes_fail_and_go_on_together(failing: int, root: Path, tmp_path: Path) -> None:
     options = {"checkpoint": str(root), **SMALL, "parallel": "frames"}
     refused = {**options, "parallel": "both"}
     jobs = [partial(videos, options, failing), partial(videos, refused, failing)]
     first, *helpers = world(3, jobs, tmp_path / "world")
-    expected = np.stack(
-        list(
-            GENERATORS.get("vchitect2")({"checkpoint": str(root), **SMALL}).generate(
-                Request("a cat", 3)
-            )
-        )
-    )
+    alone = GENERATORS.get("vchitect2")({"checkpoint": str(root), **SMALL})
+    expected = np.stack(list(alone.generate(Request("a cat", 3))))
     whole, unmade, failed, again = first[0]
     assert np.abs(whole.astype(int) - expected).max() <= 1
     assert isinstance(unmade, GenerationError) and "seed -1" in str(unmade)
     assert isinstance(failed, EnvironmentFault) and "out of memory" in str(failed)
-    assert ("process" in str(failed)) == (failing > 0) and f"process {failing}" * (
-        failing > 0
-    ) in str(failed)
+    assert (f"process {failing}" in str(failed)) == (failing > 0)  # The first says "I".
     assert np.array_equal(again, whole)
     assert isinstance(first[1], UsageError) and "no pairs" in str(first[1])
     for helper in helpers:  # They say nothing, and end well.
@@ -210,7 +203,7 @@ def test_torchrun_writes_each_video_once(root: Path, tmp_path: Path) -> None:
 
     first = done()
     assert first.returncode == 0, first.stderr
-    assert first.stdout.count("untrained") == 1
+    assert first.stdout.count("1 videos, complete") == 1
     (video,) = (tmp_path / "run" / "videos").glob("*.mp4")
     written = video.stat().st_mtime_ns
     assert done().returncode == 0 and video.stat().st_mtime_ns == written

@@ -204,11 +204,21 @@ def test_weak_guidance_asks_the_prompt_alone(parts: Parts, guidance: float) -> N
 
 
 @pytest.mark.parametrize("steps", [1, 9, 40, 58, 80])
-def test_step_counts_at_which_the_published_program_stops(parts: Parts, steps: int) -> None:
-    settings = replace(SMALL, steps=steps, frames=1, width=16, height=16)
+def test_step_counts_at_which_the_published_program_stops(
+    parts: Parts, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a weight is exactly 1, which it takes for no guidance at all."""
+    shapes: list[int] = []
+
+    def forward(latents: Tensor, *_: Any, **__: Any) -> Tensor:
+        shapes.append(len(latents))
+        return latents / 2
+
+    monkeypatch.setattr(parts.transformer, "forward", forward)
     seen: list[int] = []
-    Pipeline(parts, settings).latents(["x"], [0], on_step=lambda step, _: seen.append(step))
-    assert seen == list(range(steps))
+    pipeline = Pipeline(parts, replace(SMALL, steps=steps))
+    pipeline.latents(["x"], [0], on_step=lambda step, _: seen.append(step))
+    assert seen == list(range(steps)) and shapes == [2] * steps
 
 
 OTHER_PLANS = [plan for plan in PLANS if plan.offload in ("none", "sequential")][1:]

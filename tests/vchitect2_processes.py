@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -39,7 +40,7 @@ def world(size: int, jobs: Sequence[Callable[[], Any]], folder: Path) -> list[li
     for process in processes:
         process.start()
     for process in processes:
-        process.join(300)
+        process.join(120)
     alive = [process for process in processes if process.is_alive()]
     for process in alive:
         process.kill()
@@ -64,7 +65,8 @@ def _process(
         try:
             found.append(job())
         except (VBenchLongError, SystemExit) as error:
-            found.append(error)
+            found.append(type(error)(*error.args))  # As new: nothing hangs on it.
+        gc.collect()  # The crew of this job, which an error may refer to, leaves.
     torch.save(found, folder / f"{rank}.pt")
 
 
@@ -86,7 +88,6 @@ def forward(frames: int, stack: Stack) -> tuple[Tensor, int]:
         assert team.frames
         found = over_frames(model, team.frames, stack)(*inputs(frames))
         sent = team.frames.sent
-    crew.dismiss()
     return found, sent
 
 
@@ -97,7 +98,6 @@ def latents(root: Path, parallel: Parallel, settings: Settings) -> Tensor:
         team = crew.team(parallel, settings.frames, settings.guidance, CPU)
     with crew.together():
         found = load_pipeline(root, settings, Machine(), team).latents(["a cat"], [3], ["blurry"])
-    crew.dismiss()
     return found
 
 
@@ -127,4 +127,4 @@ def _video(generator: Any, seed: int) -> Any:
     try:
         return np.stack(list(generator.generate(Request("a cat", seed))))
     except VBenchLongError as error:
-        return error
+        return type(error)(*error.args)

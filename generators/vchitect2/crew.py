@@ -6,10 +6,10 @@ one is the one error of all, said by the first.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import traceback
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -46,20 +46,21 @@ class Crew:
     Attributes:
         rank: of this process; 0 is the first.
         size: how many there are.
+        leave: to be called when there is no more to do; done by itself at the end of the program.
     """
 
     def __init__(self, rank: int, size: int, local_rank: int) -> None:
         self.rank, self.size, self._local_rank = rank, size, local_rank
-        self._begun = not dist.is_initialized()
-        if self._begun:
+        begun = not dist.is_initialized()
+        if begun:
             dist.init_process_group("gloo", rank=rank, world_size=size)
         # For words; tensors have lines of their own, which may be cut.
         words = dist.new_group(backend="gloo", timeout=PATIENCE)
         self._words = cast(dist.ProcessGroup, words)
         self._backend = "gloo"
         self._lines: list[tuple[list[tuple[int, ...]], Line]] = []
-        if rank == 0:
-            atexit.register(self.dismiss)
+        # The first process lets the others go when nobody uses its crew any more, or at exit.
+        self.leave = weakref.finalize(self, _leave, self._words, rank, begun)
 
     def team(self, parallel: Parallel, frames: int, guidance: float, device: torch.device) -> Team:
         """With whom this process shares videos; connected when work begins.
@@ -101,16 +102,16 @@ class Crew:
         Raises:
             VBenchLongError: see `together`.
         """
-        self._say(request)
+        _say(request, self._words)
         with self.together():
             yield
 
     def requests(self) -> Iterator[Request]:
-        """In the other processes: what the first is asked for, until it has no more, or dies."""
+        """In the other processes: what the first is asked for, until it leaves, or dies."""
         with suppress(RuntimeError):
-            while request := self._say(None):
+            while request := _say(None, self._words):
                 yield request
-        self._end()
+        self.leave()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -134,12 +135,6 @@ class Crew:
             LOG.error("process %d: %s", self.rank, report.error)  # NCCL may keep the others busy.
         if worst := self._first_error(self._reports(report)):
             raise worst
-
-    def dismiss(self) -> None:
-        """In the first process: let the others go."""
-        with suppress(RuntimeError):
-            self._say(None)
-        self._end()
 
     def _connect(self) -> None:
         for groups, line in self._lines:
@@ -183,17 +178,6 @@ class Crew:
         line = next(iter(str(error).splitlines()), "")
         return EnvironmentFault(f"{type(error).__name__}: {line[:200]}", "vchitect2", "see -v")
 
-    def _say(self, request: Request | None) -> Request | None:
-        """The first process's request, in all."""
-        said = [request]
-        dist.broadcast_object_list(said, src=0, group=self._words)
-        return said[0]
-
-    def _end(self) -> None:
-        atexit.unregister(self.dismiss)
-        if self._begun and dist.is_initialized():
-            dist.destroy_process_group()
-
 
 def join_crew() -> Crew:
     """Meet the other processes of this `torchrun`.
@@ -212,6 +196,21 @@ def join_crew() -> Crew:
             "start them with `torchrun --nproc-per-node N -m vbench_long ...`",
         ) from None
     return Crew(rank, size, local_rank)
+
+
+def _say(request: Request | None, words: dist.ProcessGroup) -> Request | None:
+    """The first process's request, in all."""
+    said = [request]
+    dist.broadcast_object_list(said, src=0, group=words)
+    return said[0]
+
+
+def _leave(words: dist.ProcessGroup, rank: int, begun: bool) -> None:
+    if rank == 0:
+        with suppress(RuntimeError):  # They may have gone.
+            _say(None, words)
+    if begun and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _is_cut_off(error: RuntimeError) -> bool:

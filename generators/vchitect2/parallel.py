@@ -16,7 +16,7 @@ divide: nothing is padded. After the last block each process has every frame's v
 B f C H W numbers to each of the others, 0.8 MB above.
 
 **Guidance.** One process (or half of them) predicts for the negative prompt, the other for the
-prompt, and they swap velocities: B F C H W numbers each way in every step, 6.6 MB above.
+prompt, and they swap velocities in every step: B F C H W numbers each way, 13 MB above in float32.
 
 Shapes: F frames, B prompts, L video tokens of a frame, S text tokens, T token slots, H heads,
 d numbers per head, D = H d; C channels of a latent, its height and width.

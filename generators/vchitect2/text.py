@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -22,11 +22,23 @@ from vbench_long.generators.vchitect2.checkpoint import GET, read_json
 from vbench_long.generators.vchitect2.config import TransformerConfig
 
 LOG = logging.getLogger("vbench_long")
-CLIP_TOKENS = 77
-T5_TOKENS = 256
+CPU = torch.device("cpu")
 
 T5Mode: TypeAlias = Literal["device", "int8", "cpu", "none"]
 """Where the large encoder runs: on the device, there in 8 bits, on the CPU, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of text encoder: the library's classes, and the tokens it reads."""
+
+    tokenizer: Any
+    encoder: Any
+    length: int
+
+
+CLIP = Kind(CLIPTokenizer, CLIPTextModelWithProjection, 77)
+T5 = Kind(T5TokenizerFast, T5EncoderModel, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,7 @@ class PromptEncoder:
         texts, summaries = zip(*(_clip_features(clip, prompts) for clip in self.clips), strict=True)
         clip_BSC = torch.cat(texts, -1)
         clip_BSE = F.pad(clip_BSC, (0, self.text_dim - clip_BSC.shape[-1]))
-        t5_BSE = clip_BSE.new_zeros(len(prompts), T5_TOKENS, self.text_dim)
+        t5_BSE = clip_BSE.new_zeros(len(prompts), T5.length, self.text_dim)
         if self.t5:
             _warn_of_losses(self.t5, prompts)
             t5_BSE = self.t5.encoder(self.t5.read(prompts))[0].to(clip_BSE)
@@ -143,37 +155,42 @@ def load_encoder(
     Raises:
         EnvironmentFault: one is not there, incomplete, or does not fit the transformer.
     """
-    clips = tuple(
-        TextTower(
-            _tokenizer(root / f"tokenizer{number}", CLIPTokenizer),
-            _pretrained(root / f"text_encoder{number}", CLIPTextModelWithProjection, dtype, device),
-            CLIP_TOKENS,
-        )
-        for number in ("", "_2")
-    )
-    widths = [tower.encoder.config.hidden_size for tower in clips]
-    summary = sum(tower.encoder.config.projection_dim for tower in clips)
-    _require(summary == config.pooled_projection_dim, root / "text_encoder", "summaries")
-    _require(sum(widths) <= config.joint_attention_dim, root / "text_encoder", "tokens")
+    clips = tuple(_tower(root, number, CLIP, dtype, device) for number in ("", "_2"))
+    configs = [clip.encoder.config for clip in clips]
+    widths = [one.hidden_size for one in configs]
+    _require(sum(widths) <= config.joint_attention_dim, root / "text_encoder")
+    summaries = [one.projection_dim for one in configs]
+    _require(sum(summaries) == config.pooled_projection_dim, root / "text_encoder")
     if t5 == "none":
         return PromptEncoder(clips, None, config.joint_attention_dim)
-    home = torch.device("cpu") if t5 in ("cpu", "int8") else device
-    encoder = _pretrained(root / "text_encoder_3", T5EncoderModel, dtype, home)
-    _require(
-        encoder.config.d_model == config.joint_attention_dim, root / "text_encoder_3", "tokens"
-    )
+    large = _tower(root, "_3", T5, dtype, device if t5 == "device" else CPU)
+    _require(large.encoder.config.d_model == config.joint_attention_dim, root / "text_encoder_3")
     if t5 == "int8":
-        encoder = in_8_bits(encoder).to(device)
-    tokenizer = _tokenizer(root / "tokenizer_3", T5TokenizerFast)
-    tower = TextTower(tokenizer, encoder, T5_TOKENS, stays=t5 == "cpu")
-    return PromptEncoder(clips, tower, config.joint_attention_dim)
+        in_8_bits(large.encoder).to(device)
+    return PromptEncoder(clips, replace(large, stays=t5 == "cpu"), config.joint_attention_dim)
 
 
-def _require(fits: bool, where: Path, what: str) -> None:
+def _require(fits: bool, where: Path) -> None:
     if not fits:
         raise EnvironmentFault(
-            f"the {what} of this text encoder do not fit the transformer", str(where), GET
+            "the features of this text encoder do not fit the transformer", str(where), GET
         )
+
+
+def _tower(
+    root: Path, number: str, kind: Kind, dtype: torch.dtype, device: torch.device
+) -> TextTower:
+    encoder = _pretrained(root / f"text_encoder{number}", kind.encoder, dtype)
+    tower = TextTower(
+        _tokenizer(root / f"tokenizer{number}", kind.tokenizer), encoder.to(device), kind.length
+    )
+    # A tokenizer whose files are of another kind comes up empty, and says nothing of it.
+    words = {tuple(tower.tokenizer(word).input_ids) for word in ("cat", "dog")}
+    if len(words) < 2 or len(tower.tokenizer) > encoder.config.vocab_size:
+        raise EnvironmentFault(
+            "the tokenizer is not the text encoder's", str(root / f"tokenizer{number}"), GET
+        )
+    return tower
 
 
 def _tokenizer(folder: Path, kind: Any) -> Any:
@@ -186,7 +203,7 @@ def _tokenizer(folder: Path, kind: Any) -> Any:
         ) from error
 
 
-def _pretrained(folder: Path, kind: Any, dtype: torch.dtype, device: torch.device) -> Any:
+def _pretrained(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
     """A text encoder, of the class its config names, complete or not at all."""
     named = read_json(folder / "config.json").get("architectures") or [""]
     if named[0] != kind.__name__:
@@ -205,7 +222,7 @@ def _pretrained(folder: Path, kind: Any, dtype: torch.dtype, device: torch.devic
         raise EnvironmentFault(
             f"the text encoder lacks {lacking[0]} ({len(lacking)} in all)", str(folder), GET
         )
-    return encoder.to(device).eval().requires_grad_(False)
+    return encoder.eval().requires_grad_(False)
 
 
 class Linear8(nn.Module):
