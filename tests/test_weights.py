@@ -33,7 +33,8 @@ from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.prompts import OFFICIAL_DIMENSIONS
 from vbench_long.weights import catalog, fetch
 from vbench_long.weights.base import Weights
-from vbench_long.weights.catalog import CATALOG, Checkpoint, Found, Hub, Url
+from vbench_long.weights.catalog import CATALOG
+from vbench_long.weights.checkpoint import Checkpoint, Found, Hub, Url
 from vbench_long.weights.seeded import SeededWeights, seeded_tensor
 from vbench_long.weights.stored import StoredWeights
 
@@ -394,7 +395,7 @@ def test_processes_download_once(server: Server) -> None:
     at(server)
     code = f"""
 from vbench_long.weights import fetch
-from vbench_long.weights.catalog import Checkpoint, Url
+from vbench_long.weights.checkpoint import Checkpoint, Url
 fetch._SECURE = ("{server.base}",)
 print(fetch.pull(Checkpoint("tiny", "tiny-v1.pth", (Url("{server.base}/tiny-v1.pth"),), "MIT", True,
     ("dynamic_degree",), "{digest(BYTES)}")))
@@ -785,3 +786,38 @@ def test_the_command_file_imports_nothing_heavy() -> None:
     root = Path(vbench_long.__file__).parents[1]
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
     assert command.HELP
+
+
+# ------------------------------------------------------------------------------------------- words
+
+SOURCE = b"""tags = ["short"]\ntag_list = ["one", "two words", 'three']\n"""
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("w.txt", b"one\ntwo words\nthree\n"), ("w.py", SOURCE)]
+)
+def test_words_are_read_strictly(tmp_path: Path, file: str, content: bytes) -> None:
+    put(tmp_path / file, content)
+    facts = {"file": file, "sha256": digest(content), "size": len(content)}
+    weights = stored(tmp_path, **facts)
+    assert weights.words("tiny", 3, {2: "three"}) == ["one", "two words", "three"]
+    for count, known in ((4, {}), (3, {0: "two"}), (3, {7: "seven"})):
+        with pytest.raises(EnvironmentFault, match="not the vocabulary tiny"):
+            weights.words("tiny", count, known)
+    put(tmp_path / file, content.replace(b"one", b"two"))
+    with pytest.raises(EnvironmentFault, match="is damaged"):
+        weights.words("tiny", 3, {})
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"nothing = 1", b"((((", b"[x for x in y]"])
+def test_words_in_a_program_are_never_run(tmp_path: Path, content: bytes) -> None:
+    put(tmp_path / "w.py", content)
+    weights = stored(tmp_path, file="w.py", sha256=digest(content), size=len(content))
+    with pytest.raises(EnvironmentFault, match="not a list of words"):
+        weights.words("tiny", 3, {})
+
+
+def test_seeded_words_are_all_different_and_known_ones_stay() -> None:
+    words = SeededWeights().words("any", 3000, {5: "[SEP]"})
+    assert words[:3] == ["aa", "ba", "ca"] and words[5] == "[SEP]"
+    assert len(set(words)) == len(words) == 3000
