@@ -1,6 +1,7 @@
 """From records to scores, totals, tables and pictures. Reads runs, knows nothing of torch.
 
-Pictures live in `vbench_long.leaderboard.plots`, apart because they load matplotlib.
+Pictures live in `vbench_long.leaderboard.plots`, the HTML page in `vbench_long.leaderboard.report`,
+apart because they load matplotlib and jinja2.
 """
 
 from vbench_long.leaderboard.assembly import build

@@ -48,3 +48,19 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         return folder / name
 
     return make
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, so that no test meets real checkpoints or settings."""
+    for name in (
+        *("VBENCH_LONG_WEIGHTS", "VBENCH_CACHE_DIR", "TORCH_HOME", "XDG_CACHE_HOME"),
+        *("HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY"),
+    ):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setattr("vbench_long.weights.fetch._PAUSE", 0.0)
+    return folder

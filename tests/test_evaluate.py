@@ -15,7 +15,7 @@ from conftest import moving_frames
 
 from vbench_long.dimensions import DIMENSIONS
 from vbench_long.errors import UsageError
-from vbench_long.evaluation import Networks, RunConfig, evaluate
+from vbench_long.evaluation import RunConfig, evaluate
 from vbench_long.evaluation.runner import Runner, video_value
 from vbench_long.evaluation.samples import file_name, from_videos
 from vbench_long.evaluation.verify import verify
@@ -406,67 +406,3 @@ def test_a_generator_fills_the_run(tmp_path: Path) -> None:
         evaluate(replace(config, seed=5))
     assert load_run(tmp_path / "run").manifest.name == "synthetic"
     assert Fraction(run.manifest.model["settings"]["fps"]) == 8
-
-
-# --- networks --------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_networks_give_the_same_records_in_any_order_and_after_a_stop(
-    tmp_path: Path, make_video: MakeVideo
-) -> None:
-    """MUSIQ with made-up weights, the smallest network that goes through the whole way."""
-    for index in range(2):
-        make_video(f"a-{index}.mp4", moving_frames(4, 96, 64, index), folder=tmp_path / "v")
-    (tmp_path / "list.csv").write_text("path,prompt,index\nv/a-1.mp4,a,1\nv/a-0.mp4,a,0\n")
-    networks = Networks(weights="seeded", device="cpu")
-    common = {"backend": "reference", "dimensions": ("imaging_quality",), "networks": networks}
-
-    def values(config: RunConfig) -> dict[int, float | None]:
-        run = evaluate(config).run
-        indices = {sample.video: sample.index for sample in run.samples}
-        return {indices[record.video]: record.value for record in run.records}
-
-    whole = RunConfig(tmp_path / "whole", videos=tmp_path / "v", **common)
-    first = replace(whole, output=tmp_path / "stopped", samples=1)
-    assert list(values(first)) == [0]
-    assert values(replace(first, samples=None)) == values(whole)
-    assert values(RunConfig(tmp_path / "turned", videos=tmp_path / "list.csv", **common)) == values(
-        whole
-    )
-    run = load_run(tmp_path / "whole")
-    assert run.manifest.protocol["untrained"] is True
-    assert {record.identity for record in run.records} == {
-        "imaging_quality/reference/1/fp32/seeded"
-    }
-    assert verify(tmp_path / "whole") == []
-
-
-def test_out_of_memory_halves_the_call_and_changes_nothing(make_video: MakeVideo) -> None:
-    from vbench_long.dimensions.classical.descriptors import SubjectDescriptor
-    from vbench_long.evaluation.networks import Networks as Real
-
-    class Tight(Real):
-        def build(self, name: str) -> object:
-            return _Tight(SubjectDescriptor())
-
-    path = make_video(frames=20)
-    dimension = DIMENSIONS.get("subject_consistency")("classical")
-    sample = Sample("v", "p", 0, "", dimensions=(dimension.name,))
-    roomy = Runner([dimension]).judge(sample, path, sample.dimensions)[0]
-    runner = Runner([dimension], Tight())
-    tight = runner.judge(sample, path, sample.dimensions)[0]
-    assert tight.value == roomy.value
-    assert runner.counts.items["subject_descriptor"] == 20
-
-
-class _Tight:
-    """A backbone on a device with room for three items."""
-
-    def __init__(self, inner: Callable) -> None:
-        self.inner, self.batch = inner, 16
-
-    def __call__(self, items: list) -> list:
-        if len(items) > 3:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
-        return self.inner(items)

@@ -27,7 +27,10 @@ from vbench_long.dimensions.backbones.base import (
     TorchBackbone,
     compiled,
     frames_TCHW,
+    products,
+    require_sides,
     strict_load,
+    whole_edges,
 )
 from vbench_long.errors import VideoError
 from vbench_long.video import Frame
@@ -84,7 +87,8 @@ class AmtS(TorchBackbone):
         super().__init__(compute)
         with torch.device("meta"):
             net = AmtNetwork(self.settings)
-        self.net = strict_load(net, weights, "amt_s").to(compute.device)
+        self.net = strict_load(net, weights, "amt_s")
+        self.net.to(compute.device, memory_format=torch.channels_last)  # A tenth less time.
         for name in ("update4", "update3", "update2"):
             setattr(self.net, name, compiled(getattr(self.net, name), compute))
 
@@ -105,25 +109,15 @@ class AmtS(TorchBackbone):
     def predict(self, before: Sequence[Frame], after: Sequence[Frame]) -> Tensor:
         """The frames half-way: (N, 3, H, W) in 0..1, at the size of the frames."""
         height, width = before[0].rgb.shape[:2]
-        left, _, top, _ = edges = self._edges(height, width)
+        smallest = 8 * 2**self.settings.levels - self.settings.multiple + 1
+        require_sides(height, width, smallest, "AMT-S")
+        left, _, top, _ = edges = whole_edges(height, width, self.settings.multiple)
         first_N3HW, second_N3HW = (
             F.pad(frames_TCHW(frames, self.compute.device) / 255, edges, mode="replicate")
             for frames in (before, after)
         )
         middle_N3HW: Tensor = self.net(first_N3HW, second_N3HW)
         return middle_N3HW[..., top : top + height, left : left + width]
-
-    def _edges(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Padding at the left, right, top and bottom."""
-        smallest = 8 * 2**self.settings.levels - self.settings.multiple + 1
-        if min(height, width) < smallest:
-            raise VideoError(
-                f"frames of {width}x{height} pixels are too small for AMT-S",
-                "",
-                f"it can measure frames of {smallest}x{smallest} pixels and more",
-            )
-        wide, high = -width % self.settings.multiple, -height % self.settings.multiple
-        return wide // 2, wide - wide // 2, high // 2, high - high // 2
 
 
 class AmtNetwork(nn.Module):
@@ -246,8 +240,7 @@ class Correlations:
     """Scalar products of each position's features with those around a place in the other frame.
 
     A pyramid of products (each the mean of 2 x 2 of the level below) equals products with a pyramid
-    of features. So any part of the products can be had alone; all of them, 1.1 GB for a frame of
-    720p, 5.6 GB for 1080p, both ways, are never held at once. That is no slower.
+    of features. So any part can be had alone, and all, 5.6 GB for a frame of 1080p, never are.
     """
 
     def __init__(self, features: Both, settings: AmtSettings) -> None:
@@ -288,7 +281,8 @@ class Correlations:
         windows = []
         for level, there_NChw in enumerate(there):
             height, width = there_NChw.shape[2:]
-            products_M1hw = (here_NqC @ there_NChw.flatten(2)).view(-1, 1, height, width)
+            products_NqP = products(here_NqC, there_NChw.flatten(2).mT)
+            products_M1hw = products_NqP.view(-1, 1, height, width)
             place_MTT2 = centre_Nq2.reshape(-1, 1, 1, 2) / 2**level + self._window_TT2
             place_MTT2 = 2 * place_MTT2 / place_MTT2.new_tensor([width - 1, height - 1]) - 1
             window_M1TT = F.grid_sample(products_M1hw, place_MTT2, align_corners=True)

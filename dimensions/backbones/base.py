@@ -110,6 +110,52 @@ def autocast(compute: Compute) -> torch.autocast:
     return torch.autocast(compute.device.type, torch.bfloat16, enabled=wanted)
 
 
+def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+    """`F.linear`, by oneDNN where torch would ask MKL: (..., I) -> (..., O).
+
+    MKL multiplies float32 matrices at half the speed of oneDNN on processors that are not Intel's.
+    """
+    plain = x.device.type == "cpu" and x.dtype == weight_OI.dtype == torch.float32
+    if (
+        not plain
+        or not _ONEDNN
+        or torch.is_autocast_enabled("cpu")
+        or torch.compiler.is_compiling()
+    ):
+        return F.linear(x, weight_OI, bias_O)
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight_OI, bias_O, "none", [], "")
+    return product
+
+
+def products(first_NqC: Tensor, second_NPC: Tensor) -> Tensor:
+    """Scalar products of all rows of two matrices, N times: (N, q, P)."""
+    if len(first_NqC) > 1:
+        return first_NqC @ second_NPC.mT
+    return linear(first_NqC[0].contiguous(), second_NPC[0].contiguous())[None]
+
+
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class Linear(nn.Linear):
+    """A linear layer that multiplies by `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return linear(x, self.weight, self.bias)
+
+
+def rounded(module: M, compute: Compute) -> M:
+    """`module`, its matrices kept as `autocast` would round them: half the memory, same numbers.
+
+    Autocast alone would keep float32 and round again at every call.
+    """
+    if compute.precision == "bf16":
+        for part in module.modules():
+            if isinstance(part, nn.Linear | nn.Conv2d):
+                part.to(torch.bfloat16)
+    return module
+
+
 def compiled(function: Function, compute: Compute) -> Function:
     """`function`, through `torch.compile` where `compute` asks for it."""
     return cast(Function, torch.compile(function)) if compute.compile else function
@@ -169,6 +215,26 @@ def centre_crop(images_TCHW: Tensor, side: int) -> Tensor:
     return images_TCHW[..., top : top + side, left : left + side]
 
 
+def whole_edges(height: int, width: int, multiple: int) -> tuple[int, int, int, int]:
+    """Padding to multiples of `multiple`: left, right, top, bottom, for `F.pad`."""
+    wide, high = -width % multiple, -height % multiple
+    return wide // 2, wide - wide // 2, high // 2, high - high // 2
+
+
+def require_sides(height: int, width: int, smallest: int, network: str) -> None:
+    """Refuse frames that are too small for `network`.
+
+    Raises:
+        VideoError: a side is shorter than `smallest` pixels.
+    """
+    if min(height, width) < smallest:
+        raise VideoError(
+            f"frames of {width}x{height} pixels are too small for {network}",
+            "",
+            f"it can measure frames of {smallest}x{smallest} pixels and more",
+        )
+
+
 def standardised(
     images_TCHW: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
@@ -222,6 +288,9 @@ def strict_load(
     wanted = {rename(key): tensor for key, tensor in own.items()}
     published = strict_tensors(weights, name, wanted, ignored)
     module.load_state_dict({key: published[rename(key)] for key in own}, strict=True, assign=True)
+    for part in module.modules():
+        if type(part) is nn.Linear:
+            part.__class__ = Linear  # Layers of other libraries too; all else of them stays.
     for key, tensor in chain(module.named_parameters(), module.named_buffers()):
         if tensor.is_meta:  # A buffer that checkpoints do not hold cannot be built on "meta".
             raise RuntimeError(f"{type(module).__name__}.{key} was left without numbers")

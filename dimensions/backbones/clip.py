@@ -20,6 +20,7 @@ from vbench_long.dimensions.backbones.base import (
     compiled,
     prepared,
     resized,
+    rounded,
     shorter_side,
     standardised,
     strict_load,
@@ -127,7 +128,7 @@ class ClipImage(TorchBackbone):
         tower = strict_load(
             openai_tower(self.shape), weights, self.checkpoint, openai_key, ignored=(text,)
         )
-        self.tower = compiled(tower.to(compute.device), compute)
+        self.tower = compiled(rounded(tower, compute).to(compute.device), compute)
 
     @staticmethod
     def prepare(frames_TCHW: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from vbench_long.dimensions.backbones.base import (
     compiled,
     prepared,
     resized,
+    rounded,
     shorter_side,
     standardised,
     strict_load,
@@ -111,7 +112,7 @@ class DinoBackbone(TorchBackbone):
     def __init__(self, weights: Weights, compute: Compute) -> None:
         super().__init__(compute)
         vit = strict_load(self.shape.empty(), weights, self.checkpoint, ignored=self.ignored)
-        self.vit = vit.to(compute.device)
+        self.vit = rounded(vit, compute).to(compute.device)
         self._class_tokens = compiled(class_tokens, compute)
         self._positions: dict[tuple[int, int], Tensor] = {}
 

@@ -27,9 +27,10 @@ from vbench_long.dimensions.backbones.base import (
     TorchBackbone,
     compiled,
     frames_TCHW,
+    require_sides,
     strict_load,
+    whole_edges,
 )
-from vbench_long.errors import VideoError
 from vbench_long.video import Frame
 from vbench_long.weights.base import Weights
 
@@ -79,7 +80,7 @@ class Raft(TorchBackbone):
             VideoError: frames are smaller than 121 x 121 pixels, or the network made no number.
         """
         height, width = items[0][0].rgb.shape[:2]
-        self._require_size(height, width)
+        require_sides(height, width, self.settings.smallest - self.settings.multiple + 1, "RAFT")
         places = prod(ceil(side / self.settings.multiple) for side in (height, width))
         together = max(1, self.settings.volume_bytes // (4 * places**2))
         lengths_NS = torch.cat(
@@ -132,18 +133,9 @@ class Raft(TorchBackbone):
     def _padded(self, frame: Frame) -> Tensor:
         """Pixels in -1..1, edges repeated on all sides up to multiples of 8: (1, 3, H, W)."""
         frame_13HW = 2 * (frames_TCHW([frame], self.compute.device) / 255) - 1
-        height, width = (-side % self.settings.multiple for side in frame_13HW.shape[-2:])
-        edges = (width // 2, width - width // 2, height // 2, height - height // 2)
+        height, width = frame_13HW.shape[-2:]
+        edges = whole_edges(height, width, self.settings.multiple)
         return F.pad(frame_13HW, edges, mode="replicate")
-
-    def _require_size(self, height: int, width: int) -> None:
-        smallest = self.settings.smallest - self.settings.multiple + 1
-        if min(height, width) < smallest:
-            raise VideoError(
-                f"frames of {width}x{height} pixels are too small for RAFT",
-                "",
-                f"it can measure frames of {smallest}x{smallest} pixels and more",
-            )
 
 
 def upsampled(flow_N2hw: Tensor, mask_NMhw: Tensor) -> Tensor:

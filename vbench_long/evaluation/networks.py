@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,12 +95,15 @@ class Networks:
 
     @cached_property
     def _source(self) -> Weights:
+        from vbench_long.weights.base import SharedWeights
         from vbench_long.weights.seeded import SeededWeights
         from vbench_long.weights.stored import StoredWeights
 
-        if self.untrained:
-            return SeededWeights()
-        return StoredWeights(Path(self.weights) if self.weights else None)
+        source: Weights = SeededWeights()
+        if not self.untrained:
+            source = StoredWeights(Path(self.weights) if self.weights else None)
+        users = Counter(name for names in CHECKPOINTS.values() for name in names)
+        return SharedWeights(source, {name for name, count in users.items() if count > 1})
 
     @cached_property
     def _compute(self) -> Compute:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -46,7 +47,7 @@ class Hub:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One published set of weights.
+    """One published set of weights, or list of words.
 
     Attributes:
         name: what backbones ask for.
@@ -61,6 +62,8 @@ class Checkpoint:
             (VBench's cache), ``torch`` (torch.hub's), ``cache`` (``~/.cache``).
         entry: key of the state dict inside the stored dictionary; empty if it is the whole.
         prefix: may stand before every key, and is dropped then.
+        settings_file: JSON beside the checkpoint that says how it was trained; may be absent.
+        settings: what that file must say, because the network takes it for granted.
         note: what else a user should know.
     """
 
@@ -75,6 +78,8 @@ class Checkpoint:
     cache_paths: tuple[str, ...] = ()
     entry: str = ""
     prefix: str = ""
+    settings_file: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
     note: str = ""
 
 

@@ -103,6 +103,8 @@ PUBLISHED = (
             "cache/ensemble_lora/adapter_model.safetensors",
             "cache/ensemble_lora/adapter_model.bin",
         ),
+        settings_file="adapter_config.json",
+        settings={"r": 16, "lora_alpha": 8},
         note=_DEVELOPMENT,
     ),
     Checkpoint(

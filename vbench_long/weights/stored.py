@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import logging
 import re
 import warnings
 import zipfile
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import torch
@@ -61,6 +62,7 @@ class StoredWeights:
         record = checkpoint(name, self._catalog)
         found = fetch.locate(record, self._folder)
         LOG.debug("%s is read from %s", name, found)
+        _require_settings(record, found)
         tensors = _state_dict(_content(record, found), record, found)
         _require_fit(tensors, wanted, ignored, found)
         return {key: _converted(tensors[key], wanted[key], key, found) for key in wanted}
@@ -93,6 +95,33 @@ class StoredWeights:
             UsageError: no such checkpoint, or the folder does not exist.
         """
         return fetch.sha256(fetch.locate(checkpoint(name, self._catalog), self._folder))
+
+
+def _require_settings(record: Checkpoint, found: Found) -> None:
+    """Compare the file that says how the checkpoint was trained, if there is one, with the record.
+
+    Raises:
+        EnvironmentFault: it says otherwise, or cannot be read.
+    """
+    if not record.settings:
+        return
+    beside = Found(found.path.with_name(record.settings_file))
+    if found.member:
+        beside = Found(found.path, str(PurePosixPath(found.member).with_name(record.settings_file)))
+    try:
+        text = fetch.read_member(beside) if beside.member else beside.path.read_bytes()
+        said = json.loads(text)
+        differ = [f"{k} is {said.get(k)!r}" for k, v in record.settings.items() if said.get(k) != v]
+    except (FileNotFoundError, KeyError):
+        return
+    except Exception as error:  # Whatever hostile bytes make a parser raise means the same.
+        differ = [_reason(error)]
+    if differ:
+        raise EnvironmentFault(
+            f"checkpoint {record.name} was trained in another way ({', '.join(differ)})",
+            str(beside),
+            f"get the published file with `vbench-long weights pull {record.name}`",
+        )
 
 
 def _content(record: Checkpoint, found: Found) -> object:
