@@ -185,6 +185,11 @@ DIMENSIONS: Registry[type[Dimension]] = Registry(
         "dynamic_degree": f"{_ROOM}.dynamic_degree:DynamicDegree",
         "aesthetic_quality": f"{_ROOM}.aesthetic_quality:AestheticQuality",
         "imaging_quality": f"{_ROOM}.imaging_quality:ImagingQuality",
+        "human_action": f"{_ROOM}.human_action:HumanAction",
+        "scene": f"{_ROOM}.scene:Scene",
+        "appearance_style": f"{_ROOM}.appearance_style:AppearanceStyle",
+        "temporal_style": f"{_ROOM}.temporal_style:TemporalStyle",
+        "overall_consistency": f"{_ROOM}.overall_consistency:OverallConsistency",
     },
     group="vbench_long.dimensions",
 )
@@ -206,6 +211,10 @@ BACKBONES: Registry[type[Backbone]] = Registry(
         "raft": f"{_ROOM}.backbones.raft:Raft",
         "amt_s": f"{_ROOM}.backbones.amt:AmtS",
         "musiq_spaq": f"{_ROOM}.backbones.musiq:MusiqSpaq",
+        "tag2text": f"{_ROOM}.backbones.tag2text:Tag2Text",
+        "umt_l16": f"{_ROOM}.backbones.umt:UmtL16",
+        "viclip_l14": f"{_ROOM}.backbones.viclip:ViClipL14",
+        "clip_style_b32": f"{_ROOM}.backbones.clip_style:ClipStyleB32",
     },
     group="vbench_long.backbones",
 )
@@ -224,6 +233,10 @@ CHECKPOINTS: Mapping[str, tuple[str, ...]] = {
     "raft": ("raft_things",),
     "amt_s": ("amt_s",),
     "musiq_spaq": ("musiq_spaq",),
+    "tag2text": ("tag2text", "tag2text_tags", "bert_vocabulary"),
+    "umt_l16": ("umt_l16",),
+    "viclip_l14": ("viclip_l14",),
+    "clip_style_b32": ("clip_vitb32",),
 }
 """The networks among the backbones, and the catalog's checkpoints each loads.
 
