@@ -130,6 +130,29 @@ def test_no_sentence_ends_early_and_none_is_too_long() -> None:
     assert len(long.words) == 9 and 7 not in long.words
 
 
+def test_an_end_that_ranks_behind_the_beams_is_forgotten() -> None:
+    """Kept, it would fill the list of ends, and the search would stop at the first of them."""
+    end, others, calls = 40, 1e-9, []
+
+    def likely(words_RL: Tensor, rows_R: Tensor | None) -> Tensor:
+        calls.append(rows_R)
+        chances_RV = torch.full((len(words_RL), end + 1), others)
+        if len(calls) == 1:
+            chances_RV[:, 0], chances_RV[:, 1] = 0.55, 0.45
+        elif len(calls) == 2:  # Best first: row 0 ends, row 1 goes on, row 1 ends.
+            chances_RV[0, end], chances_RV[0, 0] = 0.9, 0.1
+            chances_RV[1, 1], chances_RV[1, end] = 0.6, 0.4
+        elif len(calls) == 3:
+            chances_RV[:, :end] = 1 / end
+        else:
+            chances_RV[:, 2] = 1
+        return chances_RV.log()
+
+    rules = BeamRules(end, beams=2, shortest=0, longest=30)
+    (sentence,) = beam_search(likely, (7,), 1, rules, CPU.device)
+    assert len(sentence.words) == 30 and sentence.words[-1] == 2
+
+
 # What it reads.
 
 
