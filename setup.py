@@ -37,6 +37,7 @@ setup(
     },
     install_requires=[
         "av>=14",
+        "diffusers>=0.36",
         "filelock>=3.13",
         "huggingface_hub>=0.30",
         "jinja2>=3.1",
@@ -50,7 +51,7 @@ setup(
         "scenedetect-headless>=0.7",
         "scipy>=1.14",
         "timm>=1.0.22",
-        "tokenizers>=0.20",
+        "tokenizers>=0.22",
         "torch>=2.6",
         "torchvision>=0.21",
         "tqdm>=4.66",

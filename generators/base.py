@@ -65,6 +65,9 @@ class GeneratorFactory(Protocol):
 
 GENERATORS: Registry[GeneratorFactory] = Registry(
     "generator",
-    {"synthetic": "vbench_long.generators.synthetic:create"},
+    {
+        "synthetic": "vbench_long.generators.synthetic:create",
+        "vchitect2": "vbench_long.generators.vchitect2.generator:create",
+    },
     group="vbench_long.generators",
 )

@@ -126,11 +126,12 @@ def cluster_sums(run: Run, prompts: Sequence[str], dimensions: Sequence[str]) ->
     for record in run.records:
         records.setdefault(owner[record.video], []).append(record)
     column = {name: i for i, name in enumerate(dimensions)}
+    bare = replace(run, manifest=replace(run.manifest, dimensions=()))
     sums = np.zeros((len(prompts), len(column)))
     counts = np.zeros_like(sums)
     for row, prompt in enumerate(prompts):
         own = tuple(samples.get(prompt, ())), tuple(records.get(prompt, ()))
-        for found in dimension_scores(replace(run, samples=own[0], records=own[1])):
+        for found in dimension_scores(replace(bare, samples=own[0], records=own[1])):
             if found.score is not None and found.dimension in column:
                 sums[row, column[found.dimension]] = found.score * found.clips
                 counts[row, column[found.dimension]] = found.clips
@@ -225,15 +226,18 @@ def _draws(
     tables: Sequence[Clusters], groups: Sequence[int], seed: int, resamples: int
 ) -> list[Floats]:
     """Per table the scores in each resample, resamples x dimensions; NaN without a clip."""
-    together = np.hstack([np.hstack([table.sums, table.counts]) for table in tables])
-    drawn = np.vstack([times @ together for times in _resamples(groups, seed, resamples)])
-    found, start = [], 0
-    for table in tables:
-        middle = start + len(table.dimensions)
-        stop = middle + len(table.dimensions)
-        counts = drawn[:, middle:stop]
-        found.append(drawn[:, start:middle] / np.where(counts > 0, counts, np.nan))
-        start = stop
+    found = [np.full((resamples, len(table.dimensions)), np.nan) for table in tables]
+    columns = [
+        (drawn[:, i], np.flatnonzero(table.counts[:, i]), table.sums[:, i], table.counts[:, i])
+        for table, drawn in zip(tables, found, strict=True)
+        for i in range(len(table.dimensions))
+    ]
+    start = 0
+    for times in _resamples(groups, seed, resamples):
+        for drawn, own, sums, counts in columns:  # a prompt serves few dimensions
+            total, clips = (times[:, own] @ np.stack([sums[own], counts[own]], 1)).T
+            np.divide(total, clips, out=drawn[start : start + len(times)], where=clips > 0)
+        start += len(times)
     return found
 
 

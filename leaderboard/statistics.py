@@ -103,8 +103,8 @@ def run_estimates(
     (statistics,) = _statistics([run], [scored], rule, seed, resamples)
 
     def estimate(name: str, value: float | None, absent: str) -> Estimate:
-        if value is None or name not in statistics:
-            return Estimate(value, None, 0, absent)
+        if value is None:
+            return Estimate(None, None, 0, absent)
         statistic = statistics[name]
         prompts, reason = int(statistic.degrees) + 1, statistic.no_interval()
         found = None if reason else interval(statistic, confidence, method)
@@ -178,8 +178,8 @@ def aggregate_statistics(
     found = {}
     for name in AGGREGATES:
         value = row.aggregate(name)
-        slopes = {} if value is None else _slopes(name, row.scores, rule)
-        if value is not None and slopes:
+        if value is not None:
+            slopes = _slopes(name, row.scores, rule)
             parts = [known[dimension] for dimension in slopes]
             degrees = min(part.degrees for part in parts)
             found[name] = combination(parts, list(slopes.values()), value, degrees)
@@ -198,9 +198,7 @@ def _slopes(aggregate: str, scores: Sequence[DimensionScore], rule: TotalsRule) 
     for i, one in enumerate(scores):
         if one.dimension in AGGREGATES[aggregate] and one.score is not None:
             raised = replace(one, score=one.score + 1)
-            slope = at([*scores[:i], raised, *scores[i + 1 :]]) - level
-            if slope:
-                slopes[one.dimension] = slope
+            slopes[one.dimension] = at([*scores[:i], raised, *scores[i + 1 :]]) - level
     return slopes
 
 
@@ -231,8 +229,8 @@ def _rank(own: int, runs: Sequence[Statistic], confidence: float) -> tuple[int, 
             # All prompts differ by the same amount: no scale, but enough of them to believe it.
             above, below = above + (gap < 0), below + (gap > 0)
     if gaps:
-        largest = np.nanmax(standardised, axis=0)
-        reach = float(np.nanquantile(largest, confidence))
-        above += sum(gap < -reach * error for gap, error in zip(gaps, errors, strict=True))
-        below += sum(gap > reach * error for gap, error in zip(gaps, errors, strict=True))
+        largest = np.max(standardised, axis=0)
+        reach = np.nanquantile(largest, confidence) * np.array(errors)
+        above += int(np.count_nonzero(gaps < -reach))
+        below += int(np.count_nonzero(gaps > reach))
     return 1 + above, len(runs) - below

@@ -4,6 +4,7 @@ Examples:
   vbench-long weights list
   vbench-long weights pull dino_vitb16 raft_things
   vbench-long weights verify
+  vbench-long weights seed vchitect2 --tiny checkpoints/tiny
 
 Looked up in this order: --weights DIR (or VBENCH_LONG_WEIGHTS), VBench's cache, our cache, the
 Hugging Face cache. Nothing but `pull` downloads, and never with HF_HUB_OFFLINE=1.
@@ -23,7 +24,7 @@ HELP = "list, get and check checkpoints"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the sub-actions `list`, `pull`, `verify` and `path`."""
+    """Add the sub-actions `list`, `pull`, `verify`, `path` and `seed`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="the checkpoints: size, licence, use, whether here")
     listing.add_argument("--json", action="store_true", help="print JSON")
@@ -38,16 +39,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--weights", type=Path, metavar="DIR", help="a folder to look in before the caches"
         )
+    seed = actions.add_parser("seed", help="write a made-up, untrained checkpoint to try things on")
+    seed.add_argument("model", choices=("vchitect2",), help="whose checkpoint")
+    seed.add_argument(
+        "--tiny", type=Path, required=True, metavar="DIR", help="folder for a model of a few MB"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do the action and return the exit code.
 
     Raises:
-        UsageError: no such checkpoint or folder, or nothing is named.
-        EnvironmentFault: a checkpoint that is named is not here, or damaged.
+        UsageError: no such checkpoint or folder, or nothing is named; a folder to be written to
+            is not empty.
+        EnvironmentFault: a checkpoint that is named is not here, or damaged; the disk is full.
     """
-    if args.action == "list":
+    if args.action == "seed":
+        from vbench_long.generators.vchitect2.tiny import write_tiny
+
+        write_tiny(args.tiny)
+        print(args.tiny)
+    elif args.action == "list":
         _list(args.weights, args.json)
     elif args.action == "pull":
         return _pull(args.names, args.all, args.weights)

@@ -296,6 +296,7 @@ def _manifest(
     }
     if generator:
         settings = dict(generator.settings())
+        protocol["untrained"] = protocol["untrained"] or bool(settings.get("untrained"))
         model = {"generator": config.model, "settings": settings, "seed": config.seed}
         name = config.name or str(config.model)
     else:

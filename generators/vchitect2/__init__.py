@@ -1,0 +1,1 @@
+"""Vchitect-2.0, the reference text-to-video generator."""
