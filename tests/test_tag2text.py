@@ -114,6 +114,18 @@ def test_what_is_kept_of_earlier_words_changes_nothing() -> None:
     torch.testing.assert_close(torch.stack(steps, 1), whole[:, 3:], rtol=0, atol=1e-4)
 
 
+def test_rows_stay_with_their_pictures() -> None:
+    """Three rows of three pictures, then three of one: as many, and about something else."""
+    decoder = tiny_decoder(2.0, 3.0)
+    words = torch.tensor([[122, 37, 61, 97]] * 3)
+    with torch.inference_mode():
+        speaker, alone = Speaker(decoder, ABOUT[:3]), Speaker(decoder, ABOUT[2:3])
+        speaker(words, None), alone(words[:1], None)
+        of_one = speaker(torch.tensor([[5], [6], [7]]), torch.tensor([2, 2, 2]))
+        want = alone(torch.tensor([[5], [6], [7]]), torch.tensor([0, 0, 0]))
+    torch.testing.assert_close(of_one, want, rtol=0, atol=1e-4)
+
+
 def test_no_sentence_ends_early_and_none_is_too_long() -> None:
     def eager(words_RL: Tensor, rows_R: Tensor | None) -> Tensor:
         logits_RV = torch.zeros(len(words_RL), 8)

@@ -117,9 +117,9 @@ class TagLayer(nn.Module):
 
     def __init__(self, config: BlipTextConfig) -> None:
         super().__init__()
-        self.crossattention = BlipTextAttention(config, is_cross_attention=True)  # type: ignore[no-untyped-call]
-        self.intermediate = BlipTextIntermediate(config)  # type: ignore[no-untyped-call]
-        self.output = BlipTextOutput(config)  # type: ignore[no-untyped-call]
+        self.crossattention = BlipTextAttention(config, is_cross_attention=True)
+        self.intermediate = BlipTextIntermediate(config)
+        self.output = BlipTextOutput(config)
 
     def forward(self, tags_BKD: Tensor, image_BLE: Tensor) -> Tensor:
         """Tags (B, K, D) and what they look at (B, L, E) -> tags (B, K, D)."""
@@ -194,6 +194,7 @@ class Speaker:
     def __init__(self, decoder: BlipTextLMHeadModel, told_BLD: Tensor) -> None:
         """`told_BLD`: what each picture's caption is about."""
         self._decoder, self._told_RLD = decoder, told_BLD
+        self._picture_R = torch.arange(len(told_BLD), device=told_BLD.device)
         self._words, self._about = DynamicCache(), DynamicCache()
         self._cache = EncoderDecoderCache(self._words, self._about)
 
@@ -201,8 +202,9 @@ class Speaker:
         """Logits of the next word: (R, V); see `beam.Step`."""
         if rows_R is not None:
             self._words.batch_select_indices(rows_R)
-            if len(rows_R) != len(self._told_RLD):
-                # Else the same captions go on, and all rows of one are about the same.
+            before_R, self._picture_R = self._picture_R, self._picture_R[rows_R]
+            if not torch.equal(self._picture_R, before_R):
+                # Else every row is about what it was about: all of a picture's are the same.
                 self._about.batch_select_indices(rows_R)
                 self._told_RLD = self._told_RLD[rows_R]
         said = self._decoder(
