@@ -4,7 +4,7 @@ Sources of the checksums: OpenAI writes its own into the addresses, MUSIQ's firs
 in its file name; the others are those on which independent users of the same files agree, but for
 ViCLIP's and Tag2Text's, which one user gives. Sizes and the layout of VBench's cache come from
 VBench's loader and its users, the layout of DreamSim's zip from its loader alone. Nothing of this
-was measured on the files, except on the lists of words.
+was measured on the files, except on Tag2Text's tags.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ PUBLISHED = (
             Url(f"{_TAG2TEXT}/recognize-anything/resolve/main/tag2text_swin_14m.pth"),
             Url(f"{_TAG2TEXT}/Recognize_Anything-Tag2Text/resolve/main/tag2text_swin_14m.pth"),
         ),
-        licence="Apache-2.0 for its authors' code; none is stated with the file",
+        licence="unknown for the file; its authors' code is Apache-2.0",
         commercial=False,
         dimensions=("scene",),
         sha256="4ce96f0ce98f940a6680d567f66a38ccc9ca8c4e638e5f5c5c2e881a0e3502ac",
@@ -248,7 +248,7 @@ PUBLISHED = (
         name="umt_l16",
         file="l16_ptk710_ftk710_ftk400_f16_res224.pth",
         published=(Hub("OpenGVLab/VBench_Used_Models", "l16_ptk710_ftk710_ftk400_f16_res224.pth"),),
-        licence="none is stated with the file; Kinetics, which it was trained on, is CC-BY-4.0",
+        licence="unknown; ask its authors before commercial use",
         commercial=False,
         dimensions=("human_action",),
         sha256="bfee78a03bf806fbc0c216309e8f92792011b7db6556fa860e9d869c1e69fecd",
@@ -263,8 +263,7 @@ PUBLISHED = (
             Hub("OpenGVLab/VBench_Used_Models", "ViClip-InternVid-10M-FLT.pth"),
             Hub("OpenGVLab/ViCLIP", "ViClip-InternVid-10M-FLT.pth"),
         ),
-        licence="none is stated with the file; InternVid, which it was trained on, is"
-        " CC-BY-NC-SA-4.0",
+        licence="unknown; ask its authors before commercial use",
         commercial=False,
         dimensions=("temporal_style", "overall_consistency"),
         sha256="7a4d6ad6eac6632db3693f4b97f9f8f6445b65b1e139a6fc6686150522238c56",
