@@ -1,9 +1,9 @@
 """What a dimension and a backbone are.
 
-A dimension names the frames it needs as *items* (tuples of frame indices) for its backbones, and
-turns the features that come back into scores. A backbone turns items into features. Neither knows
-where frames come from; the evaluation decodes each frame once, computes each item once, and hands
-every dimension its features.
+A dimension names what it needs as *items* (tuples of frame indices, or texts) for its backbones,
+and turns the features that come back into scores. A backbone turns items into features. Neither
+knows where frames come from; the evaluation decodes each frame once, computes each item once, and
+hands every dimension its features.
 """
 
 from __future__ import annotations
@@ -12,26 +12,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vbench_long.errors import UsageError
 from vbench_long.registry import Registry
 from vbench_long.video import Clip, Frame
 
-Item = tuple[int, ...]
-"""Indices, in the video, of the frames one feature is computed from: (i,), (i, j), ..."""
+Item = tuple[int, ...] | str
+"""What one feature is computed from: frames, by their indices in the video, (i,), (i, j), ...; or
+a text."""
 
-Feature = NDArray[np.floating]
-"""What a backbone makes of one item: a small float array (a vector, or a few scalars)."""
+Feature = NDArray[Any]
+"""What a backbone makes of one item: a small array (a vector, a few scalars, a caption)."""
 
 Items = Mapping[str, Sequence[Item]]
 """Per role ("frame", "pair", ...) the items wanted."""
 
 Features = Mapping[str, Sequence[Feature]]
 """Per role the features, in the order of the items."""
+
+Rules = Literal["parity", "strict"]
+"""Whether a dimension keeps the published program's quirks, so that its scores compare with
+published ones, or does what its paper says. A dimension whose program does that has one way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,13 @@ class VideoFacts:
     fps: Fraction
     prompt: str = ""
     auxiliary: Mapping[str, Any] = field(default_factory=dict)
+
+    def auxiliary_text(self, *path: str) -> str:
+        """The text at `path` of the auxiliary information; empty where nothing stands there."""
+        node: object = self.auxiliary
+        for key in path:
+            node = node.get(key) if isinstance(node, Mapping) else None
+        return node if isinstance(node, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ class Dimension(ABC):
     backbones: ClassVar[Mapping[str, Mapping[str, str]]]
     revision: ClassVar[int] = 1
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, rules: Rules = "parity") -> None:
         if backend not in self.backbones:
             have = " or ".join(f"--backend {name}" for name in self.backbones)
             raise UsageError(
@@ -95,11 +106,13 @@ class Dimension(ABC):
                 f"use {have}" if have else "it needs weights this release cannot load yet",
             )
         self.backend = backend
+        self.rules = rules
 
     @property
     def identity(self) -> str:
         """What computes the score; stored with every record."""
-        return f"{self.name}/{self.backend}/{self.revision}"
+        strict = "/strict" if self.rules == "strict" else ""
+        return f"{self.name}/{self.backend}/{self.revision}{strict}"
 
     @abstractmethod
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
@@ -143,6 +156,19 @@ class Backbone(Protocol):
 
         Raises:
             VideoError: these frames cannot be measured (too small, say); the fix is named.
+        """
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A backbone that reads texts as well as it sees frames."""
+
+    def read(self, text: str) -> Feature:
+        """The feature of `text`.
+
+        Raises:
+            VideoError: the text cannot be read (too long, say); the fix is named.
         """
         ...
 

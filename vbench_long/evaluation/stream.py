@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from vbench_long.dimensions import Backbone, Dimension, Feature, Item
+from vbench_long.dimensions.base import Reader
 from vbench_long.errors import EnvironmentFault, VBenchLongError
 from vbench_long.evaluation.plan import Key, VideoPlan, features, roles_of
 from vbench_long.video import Clip, Frame, Image, clip_rate
@@ -71,12 +72,15 @@ class Pass:
         self.frames = 0
         self._plan, self._backbone, self._counts = plan, backbone, counts
         self._waiting: dict[Key, list[_Need]] = {}
-        self._due: dict[int, list[Key]] = {}
+        self._texts: list[tuple[str, str]] = []
+        self._due: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
         self._last_use: dict[int, int] = {}
         self._expect()
 
     def run(self, frames: Iterator[Frame]) -> None:
         """Take all frames."""
+        for name, text in self._texts:
+            self._read(name, text)
         window: dict[int, Frame] = {}
         batches: dict[str, list[tuple[Item, tuple[Frame, ...]]]] = {}
         for frame in frames:
@@ -101,16 +105,31 @@ class Pass:
             need = _Need(dimension, clip)
             for item in items:
                 self._waiting.setdefault((backbone, item), []).append(need)
-        for key in sorted(self._waiting, key=lambda key: (max(key[1]), key[1])):
-            last = max(key[1])
-            self._due.setdefault(last, []).append(key)
-            for index in key[1]:
+        self._texts = [(name, item) for name, item in self._waiting if isinstance(item, str)]
+        seen = [(name, item) for name, item in self._waiting if not isinstance(item, str)]
+        for name, item in sorted(seen, key=lambda key: (max(key[1]), key[1])):
+            last = max(item)
+            self._due.setdefault(last, []).append((name, item))
+            for index in item:
                 self._last_use[index] = max(self._last_use.get(index, 0), last)
 
     def _compute(self, name: str, batch: list[tuple[Item, tuple[Frame, ...]]]) -> None:
+        items = [item for item, _ in batch]
+        self._work(
+            name, items, lambda backbone: _in_halves(backbone, [frames for _, frames in batch])
+        )
+        batch.clear()
+
+    def _read(self, name: str, text: str) -> None:
+        self._work(name, [text], lambda backbone: [_reader(backbone).read(text)])
+
+    def _work(
+        self, name: str, items: Sequence[Item], compute: Callable[[Backbone], list[Feature]]
+    ) -> None:
+        """Let backbone `name` compute the features of `items`, and keep them or its failure."""
         started = perf_counter()
         try:
-            computed = _in_halves(self._backbone(name), [frames for _, frames in batch])
+            computed = compute(self._backbone(name))
         except EnvironmentFault:
             raise
         except VBenchLongError as error:
@@ -119,14 +138,13 @@ class Pass:
             LOG.debug("backbone %s", name, exc_info=True)
             self.failures[name] = f"{name} failed ({type(error).__name__}: {error})"
         else:
-            keys = [(name, item) for item, _ in batch]
+            keys = [(name, item) for item in items]
             self.found.update(zip(keys, computed, strict=True))
             self._settle(keys)
         seconds = self._counts.seconds
         seconds[name] = seconds.get(name, 0.0) + perf_counter() - started
         self._counts.calls[name] += 1
-        self._counts.items[name] += len(batch)
-        batch.clear()
+        self._counts.items[name] += len(items)
 
     def _settle(self, keys: Sequence[Key]) -> None:
         """Ask the dimensions that can stop early whether what was just found is enough."""
@@ -153,6 +171,12 @@ def _until_absent(
         if (backbone, item) not in found:
             return
         yield item
+
+
+def _reader(backbone: Backbone) -> Reader:
+    if not isinstance(backbone, Reader):
+        raise TypeError(f"{type(backbone).__name__} reads no texts")
+    return backbone
 
 
 def _in_halves(backbone: Backbone, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
