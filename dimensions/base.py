@@ -87,8 +87,9 @@ class Dimension(ABC):
     Class attributes:
         name: the official name, with underscores.
         bounds: legal range of a score (lowest, highest); outside it the record is an error.
-        backbones: per backend, the backbone that plays each role. A backend that is absent
-            has no honest version of this dimension.
+        backbones: per backend, the backbone that plays each role, with the view of it that is
+            meant if it has several. A backend that is absent has no honest version of this
+            dimension.
         revision: raised when the arithmetic, its own or its backbones', changes a score.
     """
 
@@ -173,6 +174,28 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class Viewer(Protocol):
+    """A backbone that has several views of a frame: "grit/captions" asks `grit` for "captions".
+
+    All views of one call are computed together, so that what they have in common is done once.
+    """
+
+    def look(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> list[Feature]:
+        """One feature per item, of the view named for it.
+
+        Raises:
+            VideoError: these frames cannot be measured.
+        """
+        ...
+
+
+def backbone_and_view(name: str) -> tuple[str, str]:
+    """What a dimension calls a backbone, cut in two: "grit/captions" is `grit` and "captions"."""
+    backbone, _, view = name.partition("/")
+    return backbone, view
+
+
 _ROOM = "vbench_long.dimensions"
 
 DIMENSIONS: Registry[type[Dimension]] = Registry(
@@ -185,6 +208,10 @@ DIMENSIONS: Registry[type[Dimension]] = Registry(
         "dynamic_degree": f"{_ROOM}.dynamic_degree:DynamicDegree",
         "aesthetic_quality": f"{_ROOM}.aesthetic_quality:AestheticQuality",
         "imaging_quality": f"{_ROOM}.imaging_quality:ImagingQuality",
+        "object_class": f"{_ROOM}.object_class:ObjectClass",
+        "multiple_objects": f"{_ROOM}.multiple_objects:MultipleObjects",
+        "color": f"{_ROOM}.color:Color",
+        "spatial_relationship": f"{_ROOM}.spatial_relationship:SpatialRelationship",
     },
     group="vbench_long.dimensions",
 )
@@ -206,6 +233,7 @@ BACKBONES: Registry[type[Backbone]] = Registry(
         "raft": f"{_ROOM}.backbones.raft:Raft",
         "amt_s": f"{_ROOM}.backbones.amt:AmtS",
         "musiq_spaq": f"{_ROOM}.backbones.musiq:MusiqSpaq",
+        "grit": f"{_ROOM}.backbones.grit:Grit",
     },
     group="vbench_long.backbones",
 )
@@ -224,6 +252,7 @@ CHECKPOINTS: Mapping[str, tuple[str, ...]] = {
     "raft": ("raft_things",),
     "amt_s": ("amt_s",),
     "musiq_spaq": ("musiq_spaq",),
+    "grit": ("grit_b", "bert_vocabulary"),
 }
 """The networks among the backbones, and the catalog's checkpoints each loads.
 
