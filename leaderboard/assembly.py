@@ -20,10 +20,10 @@ from vbench_long.leaderboard.board import (
     scored_dimensions,
 )
 from vbench_long.leaderboard.protocols import (
+    compares_with,
     differences,
     gaps_to_published,
     identities,
-    protocol_note,
 )
 from vbench_long.leaderboard.published import LONG, PublishedRow
 from vbench_long.leaderboard.scores import (
@@ -130,10 +130,10 @@ def _run_group(
         _run_row(member, rule, {n: r for n, of in ranks.items() if (r := of[i])}, beside)
         for i, member in enumerate(members)
     ]
-    about = protocol_note(first.manifest.protocol)
+    about = compares_with(first.manifest.protocol)
     group = Group(
         title=_title(first, earlier),
-        about=f"{about}, official suite: as published rows were judged" if beside else about,
+        about="the whole official suite, judged as published rows were" if beside else about,
         apart=tuple(_apart(first, earlier, members[0].gaps if explain else [])),
         rows=(*rows, *map(_published_row, beside)),
         protocol=first.manifest.protocol,
@@ -163,7 +163,7 @@ def _title(run: Run, earlier: Sequence[Group]) -> str:
     suite = str(protocol.get("suite", "")).split(" ")[0]
     words = [f"{protocol.get('backend', 'unknown')} backend"]
     words += [f"{protocol.get('clips', 'unknown')} clips"] + ([f"suite {suite}"] if suite else [])
-    title = shorten(", ".join(words).capitalize(), 90)
+    title = shorten(", ".join(words).capitalize(), 72)
     taken = sum(group.title.startswith(title) for group in earlier)
     return f"{title} ({taken + 1})" if taken else title
 

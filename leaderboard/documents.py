@@ -1,4 +1,4 @@
-"""The leaderboard as files: CSV and JSON for machines, Markdown and LaTeX for people."""
+"""The leaderboard as files: CSV and JSON for machines, Markdown for people."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any, Final
 from vbench_long.leaderboard.board import Cell, Group, Leaderboard, Row, footnotes
 from vbench_long.leaderboard.protocols import identities
 from vbench_long.leaderboard.scores import AGGREGATES, SCALES, in_order
-from vbench_long.leaderboard.tables import half_width, legend, mark, number, place
+from vbench_long.leaderboard.tables import half_width, legend, mark, number, place, videos
 from vbench_long.leaderboard.text import csv_text, markdown, shorten
 
 SCHEMA: Final = "vbench-long/leaderboard/1"
 """Name and version of the JSON document; the version rises when a reader would break."""
-
-_BOLD = "bold leads its table beyond what the samples leave open"
 
 
 def leaderboard_csv(board: Leaderboard) -> str:
@@ -151,11 +149,11 @@ def leaderboard_markdown(board: Leaderboard) -> str:
 
 
 def _markdown_group(group: Group) -> list[str]:
-    about = f"{markdown(group.about)}."
+    about = sentence(markdown(group.about))
     about += f" Protocol `{group.protocol_id}`." if group.protocol_id else ""
     lines = [f"## {markdown(group.title)}", "", about]
-    lines += [f"Apart: {markdown(reason)}." for reason in group.apart]
-    lines += [f"{markdown('; '.join([*legend(group), _BOLD]).capitalize())}.", ""]
+    lines += [sentence(markdown(f"apart: {reason}")) for reason in group.apart]
+    lines += [sentence(markdown("; ".join(printed_legend(group)))), ""]
     header = ["Rank", "Model", "Videos", *AGGREGATES]
     lines += _markdown_table(header, [_markdown_row(row) for row in group.rows])
     for title, names in sections(group):
@@ -167,6 +165,17 @@ def _markdown_group(group: Group) -> list[str]:
         lines += ["", f"### {title}", "", *_markdown_table(header, body)]
     notes = [f"- \\* {markdown(note)}" for note in footnotes(group)]
     return [*lines, "", *(["### Notes", "", *notes, ""] if notes else [])]
+
+
+def printed_legend(group: Group) -> list[str]:
+    """How to read a group's table where type can be bold, one clause each."""
+    leaders = any(row.leads(name) for row in group.rows for name in row.cells)
+    return [*legend(group), *(["bold leads beyond what the samples leave open"] * leaders)]
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _markdown_row(row: Row) -> list[str]:
@@ -183,15 +192,9 @@ def sections(group: Group) -> list[tuple[str, tuple[str, ...]]]:
     return [(title, names) for title, names in shown.items() if names]
 
 
-def videos(row: Row) -> str:
-    """How many videos a row rests on; starred if some of them lack a score."""
-    if row.videos is None:
-        return "published"
-    return f"{row.videos}{'' if row.status == 'complete' else '*'}"
-
-
 def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    rule = ["---"] + ["---:"] * (len(header) - 1)
+    names = header.index("Model") + 1
+    rule = ["---"] * names + ["---:"] * (len(header) - names)
     return [f"| {' | '.join(row)} |" for row in (list(map(markdown, header)), rule, *rows)]
 
 

@@ -2,62 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from matplotlib import font_manager, style
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.projections.polar import PolarAxes
-from matplotlib.text import Text
 
 from vbench_long.errors import UsageError
 from vbench_long.leaderboard.board import Group, Row
+from vbench_long.leaderboard.drawing import INK, LOOKS, WIDTH, blank, caption, picture, write_below
 from vbench_long.leaderboard.scores import SCALES, normalise
 from vbench_long.leaderboard.text import shorten
 
 MOST_RUNS: Final = 10
 """Runs one picture can tell apart; the first ones are drawn and the picture says so."""
 
-WIDTH_PIXELS: Final = 1600
-
-_DPI = 200
-_WIDTH = WIDTH_PIXELS / _DPI
 _MARGIN = 0.25
 _LINE = 0.2  # inches, one line of small text
-_INK = "#333333"
-
-
-class _Look(NamedTuple):
-    colour: str
-    dash: tuple[float, ...]
-    marker: str
-
-
-# Okabe and Ito's palette (without its yellow, too pale on white) and three of Paul Tol's: all
-# tell apart under the common colour blindnesses, and dash and marker do without colour at all.
-_LOOKS = (
-    _Look("#0072B2", (), "o"),
-    _Look("#D55E00", (5, 1.5), "s"),
-    _Look("#009E73", (1.5, 1), "^"),
-    _Look("#CC79A7", (5, 1.5, 1, 1.5), "D"),
-    _Look("#000000", (), "v"),
-    _Look("#E69F00", (5, 1.5), "p"),
-    _Look("#56B4E9", (1.5, 1), "d"),
-    _Look("#882255", (5, 1.5, 1, 1.5), "<"),
-    _Look("#999933", (), ">"),
-    _Look("#332288", (5, 1.5), "h"),
-)
-
-_WIDE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei",
-               "PingFang SC", "Microsoft YaHei")  # fmt: skip
 
 
 def drawable_dimensions(group: Group) -> list[str]:
@@ -66,11 +33,11 @@ def drawable_dimensions(group: Group) -> list[str]:
 
 
 def radar_png(group: Group) -> bytes:
-    """Draw up to ten runs on the official scale, 0 to 100 percent, as a PNG 1600 pixels wide.
+    """Draw up to ten rows on the official scale, 0 to 100 percent, as a PNG 1600 pixels wide.
 
-    One polygon per run; a missing score is a gap. Values beyond the scale are drawn on its edge.
-    With fewer than three dimensions there is no polygon, and bars are drawn instead. The same
-    leaderboard gives the same bytes as long as matplotlib and its fonts stay the same.
+    One polygon per row, runs before published figures; a missing score is a gap. Values beyond the
+    scale are drawn on its edge. With fewer than three dimensions there is no polygon, and bars are
+    drawn instead.
 
     Raises:
         UsageError: none of the official dimensions has a score.
@@ -78,47 +45,54 @@ def radar_png(group: Group) -> bytes:
     dimensions = drawable_dimensions(group)
     if not dimensions:
         raise UsageError("none of the official dimensions has a score", "", "there is no picture")
-    rows = _drawn_rows(group)
-    with style.context("default", after_reset=True):
+    rows = _drawn_rows(group, dimensions)
+
+    def draw() -> Figure:
         figure = _bars(rows, dimensions) if len(dimensions) < 3 else _radar(rows, dimensions)
-        _caption(figure, group, dimensions)
-        _harden(figure)
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
-    return png.getvalue()
+        facts = "; ".join(_facts(group, rows, dimensions))
+        write_below(figure, caption(f"{group.title}: {group.about}", facts)[-3:])
+        return figure
+
+    return picture(draw)
 
 
-def _drawn_rows(group: Group) -> list[Row]:
-    """The rows a picture has room for, runs before published figures, in the group's order."""
-    chosen = sorted(group.rows, key=lambda row: row.run is None)[:MOST_RUNS]
-    return [row for row in group.rows if row in chosen]
+def _drawn_rows(group: Group, dimensions: Sequence[str]) -> list[Row]:
+    """The rows a picture has room for: runs, then published figures that have most to show."""
+
+    def known(row: Row) -> int:
+        return sum(row.cell(name).score is not None for name in dimensions)
+
+    runs = [row for row in group.rows if row.run]
+    published = [row for row in group.rows if row.published and known(row)]
+    return [*runs, *sorted(published, key=known, reverse=True)][:MOST_RUNS]
 
 
 def _radar(rows: Sequence[Row], dimensions: Sequence[str]) -> Figure:
     labels, legend_height = _legend_labels(rows)
     below = 0.8 + legend_height
-    figure = _figure(6.75 + below)
+    figure = blank(6.75 + below)
     height = figure.get_figheight()
     side = 5.2
-    left, bottom = (_WIDTH - side) / 2 / _WIDTH, (below + 0.75) / height
-    axes = figure.add_axes((left, bottom, side / _WIDTH, side / height), projection="polar")
+    left, bottom = (WIDTH - side) / 2 / WIDTH, (below + 0.75) / height
+    axes = figure.add_axes((left, bottom, side / WIDTH, side / height), projection="polar")
     assert isinstance(axes, PolarAxes)
     angles = [2 * math.pi * i / len(dimensions) for i in range(len(dimensions))]
     _radar_grid(axes, angles, dimensions)
     handles: list[Artist] = []
-    for row, look in zip(rows, _LOOKS, strict=False):
+    for row, look in zip(rows, LOOKS, strict=False):
         values = [_drawn(_percent(row, name)) for name in dimensions]
         (line,) = axes.plot(
             [*angles, angles[0]],
             [*values, values[0]],
             color=look.colour,
-            linewidth=1.6,
+            linewidth=1.8 if row.run else 1.0,
+            alpha=1.0 if row.run else 0.75,
             marker=look.marker,
-            markersize=5,
+            markersize=5 if row.run else 3.5,
             markeredgecolor="white",
             markeredgewidth=0.5,
             clip_on=False,
-            zorder=3,
+            zorder=4 if row.run else 3,
         )
         if look.dash:
             line.set_dashes(look.dash)
@@ -159,7 +133,7 @@ def _radar_grid(axes: PolarAxes, angles: Sequence[float], dimensions: Sequence[s
             ha="center" if abs(side) < 0.1 else "left" if side > 0 else "right",
             va="center" if abs(rise) < 0.9 else "bottom" if rise > 0 else "top",
             fontsize=10,
-            color=_INK,
+            color=INK,
         )
 
 
@@ -167,12 +141,12 @@ def _bars(rows: Sequence[Row], dimensions: Sequence[str]) -> Figure:
     labels, legend_height = _legend_labels(rows)
     below = 1.35 + legend_height
     plot = 0.34 * len(dimensions) * (len(rows) + 1)
-    figure = _figure(below + plot + _MARGIN)
+    figure = blank(below + plot + _MARGIN)
     height = figure.get_figheight()
     axes = figure.add_axes((0.2, below / height, 0.72, plot / height))
     thickness = 1 / (len(rows) + 1)
     handles: list[Artist] = []
-    for number, (row, look) in enumerate(zip(rows, _LOOKS, strict=False)):
+    for number, (row, look) in enumerate(zip(rows, LOOKS, strict=False)):
         offset = (number - (len(rows) - 1) / 2) * thickness
         places = [i + offset for i in range(len(dimensions))]
         values = [_percent(row, name) for name in dimensions]
@@ -180,7 +154,7 @@ def _bars(rows: Sequence[Row], dimensions: Sequence[str]) -> Figure:
         axes.barh(places, widths, thickness * 0.86, color=look.colour)
         handles.append(Patch(color=look.colour))
         _bar_values(axes, places, values)
-    axes.set_yticks(range(len(dimensions)), [_title(name) for name in dimensions], color=_INK)
+    axes.set_yticks(range(len(dimensions)), [_title(name) for name in dimensions], color=INK)
     axes.invert_yaxis()
     axes.set_xlim(0, 109)
     axes.set_xticks(range(0, 101, 20))
@@ -210,12 +184,6 @@ def _percent(row: Row, dimension: str) -> float:
 def _drawn(percent: float) -> float:
     """The value within the picture; what lies beyond it is drawn on its edge."""
     return percent if math.isnan(percent) else min(100.0, max(0.0, percent))
-
-
-def _figure(height: float) -> Figure:
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _title(dimension: str) -> str:
@@ -258,41 +226,17 @@ def _legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], to
         labelspacing=0.35,
         handlelength=3.2,
         columnspacing=2.5,
-        labelcolor=_INK,
+        labelcolor=INK,
     )
 
 
-def _caption(figure: Figure, group: Group, dimensions: Sequence[str]) -> None:
-    """Say on the picture itself what its numbers are."""
-    rows = _drawn_rows(group)
-    facts = ["percent of the official range"]
-    if len(dimensions) >= 3:
-        facts[0] += ": 0 at the centre, 100 at the rim"
-    if len(dimensions) >= 3 and any(
+def _facts(group: Group, rows: Sequence[Row], dimensions: Sequence[str]) -> Iterator[str]:
+    """What the picture's numbers are."""
+    round_picture = len(dimensions) >= 3
+    yield "percent of the official range" + (": 0 at the centre, 100 at the rim" * round_picture)
+    if round_picture and any(
         math.isnan(_percent(row, name)) for row in rows for name in dimensions
     ):
-        facts.append("a gap is a missing score")
+        yield "a gap is a missing score"
     if len(rows) < len(group.rows):
-        facts.append(f"the first {len(rows)} of {len(group.rows)} runs")
-    lines = textwrap.wrap(shorten(group.about, 200), 100)[:2]
-    height = figure.get_figheight()
-    for number, line in enumerate([*lines, "; ".join(facts)][::-1]):
-        bottom = (0.15 + number * 0.18) / height
-        figure.text(0.5, bottom, line, ha="center", va="bottom", fontsize=9, color="#666666")
-
-
-def _harden(figure: Figure) -> None:
-    """Names are text, never formulas, and every character is one that some font can draw."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    families = ["DejaVu Sans", *(name for name in _WIDE_FONTS if name in installed)]
-    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in families]
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        text.set_parse_math(False)
-        text.set_fontfamily(families)
-        text.set_text(
-            "".join(
-                c if c == "\n" or any(font.get_char_index(ord(c)) for font in fonts) else "?"
-                for c in text.get_text()
-            )
-        )
+        yield f"{len(rows)} of {len(group.rows)} rows"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from vbench_long.leaderboard.board import Cell, Group, Leaderboard, Row, aggregate_note, footnotes
@@ -139,40 +140,53 @@ def render_text(board: Leaderboard) -> str:
 
 def _terminal(group: Group) -> list[str]:
     lines = [group.title, "=" * len(group.title)]
-    about = f"{group.about}; protocol {group.protocol_id}" if group.protocol_id else group.about
-    lines += wrapped(about)
-    for reason in group.apart:
-        lines += wrapped(f"apart: {reason}")
-    lines += wrapped("; ".join(legend(group)))
-    lines += ["", *_models(group)]
-    label = max(map(len, map(_unit, group.dimensions())), default=0)
-    cells = {n: [_cell(row.cell(n)) for row in group.rows] for n in group.dimensions()}
-    width = max((len(c.rstrip("*")) for row in cells.values() for c in row), default=6)
-    columns = max(1, (_WIDTH - label) // (max(width, 6) + 2))
-    for start in range(0, len(group.rows), columns):
-        stop = min(start + columns, len(group.rows))
-        grid = [["", *(str(n + 1) for n in range(start, stop))]]
-        grid += [[_unit(name), *cells[name][start:stop]] for name in cells]
-        lines += ["", *aligned(grid)]
+    protocol = f"; protocol {group.protocol_id}" if group.protocol_id else ""
+    for line in (f"{group.about}{protocol}", *(f"apart: {reason}" for reason in group.apart)):
+        lines += wrapped(line)
+    lines += [*wrapped("; ".join(legend(group))), "", *_models(group), *_dimensions_down(group)]
     notes = [line for note in footnotes(group) for line in wrapped(f"* {note}")]
     return [*lines, *(["", *notes] if notes else [])]
 
 
 def _models(group: Group) -> list[str]:
     """Numbered rows with rank, name, videos and aggregates."""
-    aggregates = [[_cell(row.cell(name)) for name in AGGREGATES] for row in group.rows]
-    widths = [max(8, *(len(row[i].rstrip("*")) for row in aggregates)) for i in range(3)]
-    room = _WIDTH - 4 - 7 - 8 - sum(width + 2 for width in widths)
-    names = [shorten(row.label, max(16, room)) for row in group.rows]
-    grid = [["", "rank", "model", "videos", *AGGREGATES]]
-    for position, (row, name) in enumerate(zip(group.rows, names, strict=True)):
-        mark = "" if row.status in ("complete", "published") else "*"
-        videos = row.status if row.videos is None else f"{row.videos}{mark}"
-        grid += [[str(position + 1), place(row), name, videos, *aggregates[position]]]
-    longest = max(len("model"), *map(len, names))
-    for line in grid:
-        line[2] = line[2].ljust(longest)
-    return aligned([[f"{line[0]:>3}", *line[1:]] for line in grid], least=4)
+    header = ["", "rank", "model", "videos", *AGGREGATES]
+    grid = [
+        [f"{n:3}", place(row), "", videos(row), *(_cell(row.cell(name)) for name in AGGREGATES)]
+        for n, row in enumerate(group.rows, 1)
+    ]
+    others = aligned([header, *grid], least=0)
+    room = max(16, _WIDTH - max(map(len, others)) + len("model") - 1)
+    names = [shorten(row.label, room) for row in group.rows]
+    longest = max(map(len, ["model", *names]))
+    header[2] = header[2].ljust(longest)
+    for line, name in zip(grid, names, strict=True):
+        line[2] = name.ljust(longest)
+    return aligned([header, *grid], least=0)
+
+
+def _dimensions_down(group: Group) -> Iterator[str]:
+    """Dimensions down, the numbered rows across, in as many blocks as the width asks for."""
+    names = group.dimensions()
+    header = ["", *map(_unit, names)]
+    columns = [
+        [str(n), *(_cell(row.cell(name)) for name in names)] for n, row in enumerate(group.rows, 1)
+    ]
+    while columns and names:
+        block: list[list[str]] = [header]
+        while columns and len(block) < 9:
+            wider = aligned(list(zip(*block, columns[0], strict=True)))
+            if len(block) > 1 and max(map(len, wider)) > _WIDTH:
+                break
+            block.append(columns.pop(0))
+        yield from ["", *aligned(list(zip(*block, strict=True)))]
+
+
+def videos(row: Row) -> str:
+    """How many videos a row rests on; starred if some of them lack a score."""
+    if row.videos is None:
+        return "published"
+    return f"{row.videos}{'' if row.status == 'complete' else '*'}"
 
 
 def _unit(name: str) -> str:

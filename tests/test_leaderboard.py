@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import re
-import struct
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_scores import ALL, CLASSICAL, bad, make_run, ok, whole_run
+from test_scores import ALL, CLASSICAL, bad, make_run, ok, spread, whole_run
 
-from vbench_long.cli import leaderboard as command
-from vbench_long.errors import EnvironmentFault, UsageError
-from vbench_long.leaderboard import plots
+from vbench_long.errors import UsageError
 from vbench_long.leaderboard.assembly import build
 from vbench_long.leaderboard.documents import (
     leaderboard_csv,
@@ -37,7 +32,7 @@ from vbench_long.leaderboard.tables import (
     videos_csv,
 )
 from vbench_long.records import Status
-from vbench_long.store import Run, Store
+from vbench_long.store import Run
 
 HOSTILE = [
     "=cmd()",
@@ -153,14 +148,6 @@ def test_partial_aggregates_have_columns_of_their_own() -> None:
     assert not table.partial_quality_note["A"] and not table.quality_low["B"]
 
 
-def spread(score: float, name: str, dimensions: Sequence[str] = ALL, **more: Any) -> Run:
-    """A run of 12 prompts whose videos lie up to 0.06 beside `score`."""
-    steps = [score + 0.01 * ((7 * i) % 12 - 5.5) for i in range(12)]
-    records = [ok(f"{name}-{i}", d, step) for i, step in enumerate(steps) for d in dimensions]
-    prompts = {record.video: record.video.removeprefix(name) for record in records}
-    return make_run(records, name, prompts=prompts, **more)
-
-
 def test_runs_are_ranked_by_total_and_ties_share_their_ranks() -> None:
     board = build([spread(0.5, "low"), spread(0.7, "high"), spread(0.7, "also high")])
     (group,) = board.groups
@@ -168,7 +155,6 @@ def test_runs_are_ranked_by_total_and_ties_share_their_ranks() -> None:
     assert [row.rank for row in group.rows] == [(1, 2), (1, 2), (3, 3)]
     assert group.ranked_by == "Total"
     lines = render_text(board).splitlines()
-    assert [line.split()[1] for line in lines if line.endswith("±3.20")] == []
     assert [line.split()[1] for line in lines if line.startswith(("  1 ", "  2 ", "  3 "))] == [
         "1-2", "1-2", "3",
     ]  # fmt: skip
@@ -342,107 +328,6 @@ def test_hostile_names_are_inert_everywhere() -> None:
         assert max(map(len, shown.splitlines())) < 300
     assert list(read(leaderboard_csv(board)).model[:2]) == ["'=cmd()", "'+1"]
     json.loads(leaderboard_json(board))
-    for start in (0, 8):
-        (group,) = build(runs[start : start + 10]).groups
-        assert plots.radar_png(group).startswith(b"\x89PNG")
-
-
-def png_size(png: bytes) -> tuple[int, int]:
-    assert png[:8] == b"\x89PNG\r\n\x1a\n"
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
-
-
-@pytest.mark.parametrize(("runs", "dimensions"), [(1, 1), (3, 2), (1, 6), (8, 16), (12, 16)])
-def test_pictures(runs: int, dimensions: int) -> None:
-    scores = dict.fromkeys(ALL[:dimensions], 0.9)
-    (group,) = build([whole_run(scores, f"model {i}") for i in range(runs)]).groups
-    png = plots.radar_png(group)
-    width, height = png_size(png)
-    assert width == plots.WIDTH_PIXELS and 400 < height < 2200
-    assert len(png) > 10_000
-    assert plots.radar_png(group) == png
-
-
-def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[list[float]] = []
-    from matplotlib.projections.polar import PolarAxes
-
-    plot = PolarAxes.plot
-
-    def spy(self: PolarAxes, angles: list[float], values: list[float], **more: Any) -> Any:
-        drawn.append(values)
-        return plot(self, angles, values, **more)
-
-    monkeypatch.setattr(PolarAxes, "plot", spy)
-    whole = whole_run(dict.fromkeys(CLASSICAL, 0.05), "A")
-    lacking = whole_run(dict.fromkeys(CLASSICAL[1:], 1.0), "B")
-    plots.radar_png(build([whole, lacking]).groups[0])
-    below, gap = drawn
-    assert below[:4] == [0, 0, 0, 0] and below[4] == pytest.approx(5)
-    assert gap[0] != gap[0] and gap[-1] != gap[-1] and gap[1:6] == [100] * 5
-
-
-def test_only_official_dimensions_are_drawn() -> None:
-    (group,) = build([whole_run({"zoom": 3.0})]).groups
-    assert plots.drawable_dimensions(group) == []
-    with pytest.raises(UsageError, match="no picture"):
-        plots.radar_png(group)
-
-
-def store(run: Run, folder: Path) -> Path:
-    with Store(folder) as target:
-        target.write_manifest(run.manifest)
-        target.put_samples([replace(s, dimensions=run.manifest.dimensions) for s in run.samples])
-        target.put(run.records)
-    return folder
-
-
-def call(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args([str(a) for a in arguments]))
-
-
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = store(whole_run(dict.fromkeys(CLASSICAL, 0.9), "A"), tmp_path / "a")
-    other = store(whole_run(dict.fromkeys(CLASSICAL, 0.8), "B"), tmp_path / "b")
-    out = tmp_path / "new" / "out"
-    assert call(run, other, "--output", out) == 0
-    assert sorted(p.name for p in out.iterdir()) == [
-        "index.html",
-        "leaderboard.csv",
-        "leaderboard.json",
-        "leaderboard.md",
-        "radar.png",
-    ]
-    assert re.search(r"^  1 +- +A +1 +- +- +-$", capsys.readouterr().out, re.MULTILINE)
-    assert call(run, other, "--output", out, "--partial", "--json") == 0
-    summary = json.loads(capsys.readouterr().out)
-    rows = summary["groups"][0]["rows"]
-    assert [r["model"] for r in rows] == ["A", "B"]
-    assert rows[0]["quality"]["score"] > rows[1]["quality"]["score"]
-    assert json.loads((out / "leaderboard.json").read_text()) == summary
-    assert read((out / "leaderboard.csv").read_text()).partial_quality.all()
-
-
-def test_the_command_leaves_no_stale_picture(tmp_path: Path) -> None:
-    run = store(whole_run({"zoom": 2.0}, "A"), tmp_path / "a")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "radar.png").write_bytes(b"old")
-    assert call(run, "--output", tmp_path / "out") == 0
-    assert not (tmp_path / "out" / "radar.png").exists()
-
-
-def test_an_unwritable_output_is_the_environments_fault(tmp_path: Path) -> None:
-    run = store(whole_run({"scene": 0.5}, "A"), tmp_path / "a")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentFault, match="cannot be written"):
-        call(run, "--output", tmp_path / "file" / "out")
-    (tmp_path / "out" / "radar.png").mkdir(parents=True)
-    with pytest.raises(EnvironmentFault):
-        call(run, "--output", tmp_path / "out")
-    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_runs_with_other_weights_stand_apart() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from report_cases import HOSTILE, mixed_board
@@ -14,39 +11,20 @@ from vbench_long.leaderboard.report import report_html
 
 pytest.importorskip("selenium", reason="needs selenium, which the dev extra installs")
 
+from reader import Reader, chromium
 from selenium import webdriver
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-    "--force-prefers-reduced-motion",
-)  # fmt: skip
-
-
-def found(*names: str) -> str | None:
-    return next(filter(None, map(shutil.which, names)), None)
+PUBLISHED = "section[aria-labelledby=group-3]"
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium = found("chromium", "chromium-browser", "google-chrome")
-    driver = found("chromedriver", "chromium-driver")
-    if not chromium or not driver:
-        pytest.skip("needs Chromium and chromedriver on the PATH")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as chrome:
+        yield chrome
 
 
 @pytest.fixture(scope="module")
@@ -57,57 +35,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     page.parent.mkdir()
     page.write_text(report_html(mixed_board(folder), page.parent), encoding="utf-8")
     return page.as_uri()
-
-
-class Reader:
-    """Somebody who reads the page."""
-
-    def __init__(self, chrome: webdriver.Chrome, address: str) -> None:
-        self.chrome, self.address = chrome, address
-        self.open()
-
-    def open(self) -> None:
-        self.chrome.get(self.address)
-
-    def one(self, css: str) -> WebElement:
-        return self.chrome.find_element(By.CSS_SELECTOR, css)
-
-    def all(self, css: str) -> list[WebElement]:
-        return self.chrome.find_elements(By.CSS_SELECTOR, css)
-
-    def texts(self, css: str) -> list[str]:
-        return [node.text for node in self.all(css)]
-
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.chrome.execute_script(script, *arguments)
-
-    def press(self, css: str) -> None:
-        node = self.one(css)
-        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", node)
-        node.click()
-
-    def choose(self, css: str, text: str) -> None:
-        Select(self.one(css)).select_by_visible_text(text)
-
-    def models(self, table: int = 0) -> list[str]:
-        rows = self.all("table.board")[table].find_elements(By.CSS_SELECTOR, "[data-label]")
-        return [row.get_attribute("data-label") or "" for row in rows if row.is_displayed()]
-
-    def wait(self, condition: str) -> None:
-        WebDriverWait(self.chrome, 10).until(lambda _: self.run(f"return {condition}"))
-
-    def command(self, name: str, **parameters: object) -> Any:
-        return self.chrome.execute_cdp_cmd(name, parameters)
-
-    @contextmanager
-    def emulating(self, feature: str, value: str) -> Iterator[None]:
-        """The reader's system asks for something, such as a dark page."""
-        self.command("Emulation.setEmulatedMedia", features=[{"name": feature, "value": value}])
-        yield
-        self.command("Emulation.setEmulatedMedia", features=[])
-
-    def complaints(self) -> list[str]:
-        return [entry["message"] for entry in self.chrome.get_log("browser")]
 
 
 @pytest.fixture
@@ -164,17 +91,14 @@ def test_the_rank_is_that_of_the_sorted_column(page: Reader) -> None:
 
 
 def test_scores_that_are_missing_come_last_either_way(page: Reader) -> None:
-    published = page.all("table.board")[2]
-    button = published.find_element(By.CSS_SELECTOR, "th[data-column=scene] button")
-    page.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
-    page.run(
-        "for (const c of arguments[0].querySelectorAll('tbody tr:first-child td'))"
-        "delete c.dataset.value",
-        published,
-    )
     absent = page.models(2)[0]
+    page.run(
+        """for (const cell of document.querySelectorAll(`${arguments[0]} tbody tr:first-child td`))
+          delete cell.dataset.value""",
+        PUBLISHED,
+    )
     for _ in range(2):
-        button.click()
+        page.press(f"{PUBLISHED} th[data-column=scene] button")
         assert page.models(2)[-1] == absent
 
 
@@ -208,11 +132,7 @@ def test_the_filter_hides_rows_and_counts(page: Reader) -> None:
 def test_columns_by_group(page: Reader) -> None:
     page.choose("#columns", "semantic")
     assert not page.one(header("imaging_quality")).is_displayed()
-    assert (
-        page.all("table.board")[2]
-        .find_element(By.CSS_SELECTOR, "th[data-column=scene]")
-        .is_displayed()
-    )
+    assert page.one(f"{PUBLISHED} th[data-column=scene]").is_displayed()
     page.choose("#columns", "all")
     assert page.one(header("imaging_quality")).is_displayed()
 

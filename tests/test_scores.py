@@ -81,6 +81,14 @@ def whole_run(scores: Mapping[str, float], name: str = "model", **more: Any) -> 
     )
 
 
+def spread(score: float, name: str, dimensions: Sequence[str] = ALL, **more: Any) -> Run:
+    """A run of 12 prompts whose videos lie up to 0.06 beside `score`."""
+    steps = [score + 0.01 * ((7 * i) % 12 - 5.5) for i in range(12)]
+    records = [ok(f"{name}-{i}", d, step) for i, step in enumerate(steps) for d in dimensions]
+    prompts = {record.video: record.video.removeprefix(name) for record in records}
+    return make_run(records, name, prompts=prompts, **more)
+
+
 def the_score(run: Run) -> Any:
     (found,) = dimension_scores(run)
     return found

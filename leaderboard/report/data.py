@@ -87,6 +87,11 @@ class Line:
     run: int | None
     facts: tuple[tuple[str, str], ...]
 
+    @property
+    def kind(self) -> str:
+        """What the filter calls it."""
+        return "published" if self.row.published else "run"
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -97,6 +102,7 @@ class Section:
         columns: those it has scores in.
         lines: its rows.
         ranked: whether a row has a rank.
+        mixed: whether runs stand beside published rows.
         notes: what the asterisks stand for, and what else a reader must know.
     """
 
@@ -104,6 +110,7 @@ class Section:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     ranked: bool
+    mixed: bool
     notes: tuple[str, ...]
 
 
@@ -137,8 +144,16 @@ def sections(board: Leaderboard) -> list[Section]:
             )
             runs += row.run is not None
             models += 1
-        ranked = any(row.rank for row in group.rows)
-        found.append(Section(group, tuple(columns), tuple(lines), ranked, tuple(_notes(group))))
+        found.append(
+            Section(
+                group=group,
+                columns=tuple(columns),
+                lines=tuple(lines),
+                ranked=any(row.rank for row in group.rows),
+                mixed=len({line.kind for line in lines}) > 1,
+                notes=tuple(_notes(group)),
+            )
+        )
     return found
 
 

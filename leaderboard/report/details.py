@@ -47,7 +47,7 @@ def short(value: float) -> float:
 def run_details(
     run: Run, folder: Path, media: Media, count: int, texts: Table, posters: Table
 ) -> dict[str, Any]:
-    """A run as JSON types, one list entry per sample.
+    """A run as JSON types, in columns.
 
     Args:
         run: the run.
@@ -58,16 +58,16 @@ def run_details(
         posters: filled with pictures as `data:` addresses.
 
     Returns:
-        `prompts`, `videos` and `indices` of the samples; `values`: per dimension a score or null
-        per sample; `problems`: for what has no score, [sample, dimension, place in `STATUSES`,
-        reason]; `worst`: per dimension its lowest videos; with media also `base` and `links`:
-        where the videos lie.
+        `prompts`, `videos` and `indices` of the samples; `values`: per dimension the samples that
+        have a score, by place, and the scores; `problems`: for what has no score, [sample,
+        dimension, place in `STATUSES`, reason]; `worst`: per dimension its lowest videos; with
+        media also `base` and `links`: where the samples' videos lie.
     """
     number = {sample.video: i for i, sample in enumerate(run.samples)}
-    values: dict[str, list[float | None]] = {}
+    values: dict[str, dict[int, float]] = {}
     problems: list[list[Any]] = []
     for sample, record in results(run):
-        column = values.setdefault(record.dimension, [None] * len(number))
+        column = values.setdefault(record.dimension, {})
         if record.value is not None:
             column[number[sample.video]] = short(record.value)
         else:
@@ -79,7 +79,10 @@ def run_details(
         "prompts": [texts.place(sample.prompt) for sample in run.samples],
         "indices": [sample.index for sample in run.samples],
         "videos": [texts.place(sample.video) for sample in run.samples],
-        "values": {name: values[name] for name in in_order(values)},
+        "values": {
+            name: {"samples": list(values[name]), "scores": list(values[name].values())}
+            for name in in_order(values)
+        },
         "problems": problems,
     }
     seen: dict[str, Footage] = {}

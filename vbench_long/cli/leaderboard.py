@@ -1,13 +1,34 @@
-"""`vbench-long leaderboard`: put finished runs side by side."""
+"""Put runs side by side, with error bars, and beside published models.
+
+Runs that follow different protocols are tables of their own, and say what differs. Within a table
+rows are ranked by Total (else Quality, else Semantic); a rank is a range where the samples cannot
+tell. Published figures have no samples and so no interval and no rank; a run stands among them if
+it was judged as they were: --backend reference --clips reference --suite vbench, at fp32, with the
+static filter, on five videos of every prompt (25 for temporal flickering).
+
+Examples:
+  vbench-long leaderboard runs/a runs/b --output board
+  vbench-long leaderboard runs/a --published Gen-3 Kling OpenSora --output board
+  vbench-long leaderboard runs/a --published --output board
+
+Files: index.html, leaderboard.csv, .json, .md and .tex, radar.png, intervals.png; pictures of
+further tables with runs are numbered, radar-2.png and so on.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-HELP = "put runs side by side: CSV, Markdown, an HTML page and a radar picture"
+if TYPE_CHECKING:
+    from vbench_long.leaderboard.board import Leaderboard
+
+_PICTURE = re.compile(r"(radar|intervals)(-\d+)?\.png")
+HELP = "put runs side by side, with error bars: HTML, CSV, JSON, Markdown, LaTeX, pictures"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         required=True,
-        help="folder for index.html, leaderboard.csv, .json, .md and the pictures",
+        help="folder for the files",
     )
     parser.add_argument(
         "--published",
         metavar="NAME",
         nargs="*",
-        help="put published models beside the runs: names or their beginnings, or all (default)",
+        help="put published models beside the runs: names, or how they begin; all without a NAME",
     )
     parser.add_argument(
         "--partial",
@@ -46,37 +67,58 @@ def run(args: argparse.Namespace) -> int:
     """Read the runs, write the files, print the table.
 
     Raises:
-        UsageError: the runs cannot share a table.
-        RunError: a folder is no run, or a damaged one.
+        UsageError: the same run twice, untrained weights, no score, or an unknown model.
+        RunError: a folder is no run, a damaged one, or has a score outside its legal range.
         EnvironmentFault: the output folder cannot be written.
     """
-    from vbench_long.leaderboard import documents, plots, scores, tables
+    from vbench_long.errors import UsageError
+    from vbench_long.leaderboard import documents, latex, scores, tables
     from vbench_long.leaderboard.assembly import build
     from vbench_long.leaderboard.published import choose_published
     from vbench_long.leaderboard.report import report_html
     from vbench_long.store import load_run
 
     log = logging.getLogger("vbench_long")
+    for name in args.published or ():
+        if (Path(name) / "run.json").exists():
+            raise UsageError(
+                "a run where a published model belongs", name, "name it before options"
+            )
     rule = scores.available_totals if args.partial else scores.complete_totals
     published = () if args.published is None else choose_published(args.published or ["all"])
     board = build([load_run(folder) for folder in args.runs], rule, published)
-    first = board.groups[0]
     files: dict[str, str | bytes | None] = {
+        "index.html": report_html(board, args.output, "none" if args.no_media else "linked"),
         "leaderboard.csv": documents.leaderboard_csv(board),
         "leaderboard.json": documents.leaderboard_json(board),
         "leaderboard.md": documents.leaderboard_markdown(board),
-        "index.html": report_html(board, args.output, "none" if args.no_media else "linked"),
-        "radar.png": plots.radar_png(first) if plots.drawable_dimensions(first) else None,
+        "leaderboard.tex": latex.leaderboard_latex(board),
+        **{path.name: None for path in args.output.glob("*.png") if _PICTURE.fullmatch(path.name)},
+        **_pictures(board),
     }
     for path in _write(args.output, files):
         log.info("wrote %s", path)
-    if files["radar.png"] is None:
-        log.warning("no radar.png: none of the official dimensions has a score")
-    if len(first.rows) > plots.MOST_RUNS:
-        log.warning("radar.png shows %d of %d rows", plots.MOST_RUNS, len(first.rows))
+    if not any(name.endswith(".png") for name, content in files.items() if content):
+        log.warning("no pictures: none of the official dimensions has a score")
     text = documents.leaderboard_json(board) if args.json else tables.render_text(board)
     print(text, end="")
     return 0
+
+
+def _pictures(board: Leaderboard) -> dict[str, bytes]:
+    """The first group's pictures, and numbered ones of every further group with a run."""
+    from vbench_long.leaderboard import intervals, plots
+
+    found = {}
+    for number, group in enumerate(board.groups, 1):
+        suffix = f"-{number}" if number > 1 else ""
+        if number > 1 and not any(row.run for row in group.rows):
+            continue
+        if plots.drawable_dimensions(group):
+            found[f"radar{suffix}.png"] = plots.radar_png(group)
+        if intervals.interval_names(group):
+            found[f"intervals{suffix}.png"] = intervals.intervals_png(group)
+    return found
 
 
 def _write(folder: Path, files: Mapping[str, str | bytes | None]) -> list[Path]:

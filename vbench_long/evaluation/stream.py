@@ -281,21 +281,21 @@ def encoded_again(source: Iterator[Frame], plan: VideoPlan) -> Iterator[Frame]:
         for _, encoder in open_clips:
             encoder.add(frame.rgb)
         while open_clips and open_clips[0][0].stop == frame.index + 1:
-            for number, rgb in enumerate(open_clips.pop(0)[1].frames()):
-                if number == 0:
-                    firsts.append(rgb.copy())
-                yield Frame(index, rgb)
+            for seen in open_clips.pop(0)[1].frames():
+                if seen.index == 0:
+                    firsts.append(seen.rgb.copy())
+                yield Frame(index, seen.rgb, seen.picture)
                 index += 1
         if not waiting and not open_clips and len(firsts) == len(scene.clips):
-            for rgb in _fast_branch(firsts, rate):
-                yield Frame(index, rgb)
+            for seen in _fast_branch(firsts, rate):
+                yield Frame(index, seen.rgb, seen.picture)
                 index += 1
             following = next(scenes, None)
             waiting, firsts = list(following.clips) if following else [], []
             scene = following or scene
 
 
-def _fast_branch(firsts: Sequence[Image], rate: int) -> Iterator[Image]:
+def _fast_branch(firsts: Sequence[Image], rate: int) -> Iterator[Frame]:
     if len(firsts) < 2:
         return
     encoder = Reencoder(rate)

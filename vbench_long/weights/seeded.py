@@ -39,6 +39,15 @@ def seeded_tensor(key: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch
     return torch.from_numpy(np.asarray(values, np.float32).reshape(shape)).to(dtype)
 
 
+def seeded_word(position: int) -> str:
+    """The stand-in for a word at this position: letters that count ("aa", "ba", ...)."""
+    letters = ""
+    while position or len(letters) < 2:
+        position, digit = divmod(position, 26)
+        letters += chr(ord("a") + digit)
+    return letters
+
+
 class SeededWeights:
     """Weights that are made, not read: results carry the word `untrained`."""
 
@@ -49,3 +58,7 @@ class SeededWeights:
     ) -> dict[str, torch.Tensor]:
         """Seeded tensors for every wanted key; see `Weights.load`."""
         return {key: seeded_tensor(key, tuple(t.shape), t.dtype) for key, t in wanted.items()}
+
+    def words(self, name: str, count: int, known: Mapping[int, str]) -> list[str]:
+        """Stand-ins, but for those that are known; see `Weights.words`."""
+        return [known.get(position, seeded_word(position)) for position in range(count)]

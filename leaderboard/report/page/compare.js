@@ -29,13 +29,9 @@ function drawComparison() {
     .map((column) => ({ column, first: a.cells[column.name], second: b.cells[column.name] }))
     .filter(({ first, second }) => isNumber(first?.value) || isNumber(second?.value))
     .map((row) => ({ ...row, reading: fair ? reading(row.first, row.second) : "" }));
-  const count = (word) => rows.filter((row) => row.reading === word).length;
-  const judged = count("apart") + count("overlap");
-  byId("compare-said").textContent = !fair
-    ? "These two follow different protocols: their numbers measure different things, so no difference is shown."
-    : judged
-      ? `Intervals lie apart in ${count("apart")} of ${judged} rows where both models have one.`
-      : "No row has an interval on both sides.";
+  byId("compare-said").textContent = fair
+    ? summary(rows.map((row) => row.reading).filter(Boolean))
+    : "These two follow different protocols: their numbers measure different things, so no difference is shown.";
   byId("compare-said").classList.toggle("warning", !fair);
   byId("compare-command").hidden = !fair || a.published || b.published || a === b;
   const head = [
@@ -56,10 +52,25 @@ function drawComparison() {
 const legendMark = (look) =>
   svg("svg", { width: 10, height: 10, viewBox: "-5 -5 10 10", "aria-hidden": "true" }, marker(look, 0, 0));
 
-/** Whether two intervals lie apart; overlapping ones leave it open. */
+/** How two scores lie: intervals apart or not, or a lone figure within the other's interval or not. */
 function reading(first, second) {
-  if (!isNumber(first?.low) || !isNumber(second?.low)) return "";
-  return first.high < second.low || second.high < first.low ? "apart" : "overlap";
+  if (!isNumber(first?.value) || !isNumber(second?.value)) return "";
+  const [wide, narrow] = isNumber(first.low) ? [first, second] : [second, first];
+  if (!isNumber(wide.low)) return "no interval";
+  if (isNumber(narrow.low)) return wide.high < narrow.low || narrow.high < wide.low ? "apart" : "overlap";
+  const inside = wide.low <= narrow.value && narrow.value <= wide.high;
+  return `${wide === first ? "B" : "A"} ${inside ? "inside" : "outside"} ${wide === first ? "A" : "B"}'s`;
+}
+
+/** The readings of all rows in a sentence. */
+function summary(readings) {
+  const count = (...ends) => readings.filter((text) => ends.some((end) => text.includes(end))).length;
+  const both = count("apart", "overlap");
+  const lone = count("side");
+  const said = [];
+  if (both) said.push(`Intervals lie apart in ${count("apart")} of ${both} rows.`);
+  if (lone) said.push(`A figure without interval lies outside the other's in ${count("outside")} of ${lone} rows; its own error is unknown.`);
+  return said.join(" ") || "No row has an interval.";
 }
 
 function comparisonRow({ column, first, second, reading: said }, fair) {
@@ -73,7 +84,7 @@ function comparisonRow({ column, first, second, reading: said }, fair) {
     [first, second].map((cell) => scoreCell(column, cell)),
     fair ? el("td", { class: "num strong" }, both ? show(column, second.value - first.value, true) : "–") : null,
     el("td", { class: "pair" }, lines),
-    fair ? el("td", null, said || (both ? "no interval on both sides" : "–")) : null
+    fair ? el("td", null, said || "–") : null
   );
 }
 
@@ -92,9 +103,11 @@ function drawFacts(a, b) {
   const differ = keys.filter((key) => first.get(key) !== second.get(key));
   const show_ = (facts, key) =>
     facts.has(key) ? foreign(facts.get(key)) : el("span", { class: "muted" }, "not recorded");
-  byId("facts-said").textContent = differ.length
-    ? `${differ.length} of ${keys.length} recorded facts differ.`
-    : `All ${keys.length} recorded facts are the same.`;
+  byId("facts-said").textContent = a.published || b.published
+    ? "Of a published row only its source is on record, neither protocol nor versions."
+    : differ.length
+      ? `${differ.length} of ${keys.length} recorded facts differ.`
+      : `All ${keys.length} recorded facts are the same.`;
   byId("compare-facts").hidden = !differ.length;
   byId("compare-facts").tBodies[0].replaceChildren(
     ...differ.map((key) =>

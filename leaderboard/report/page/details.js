@@ -53,19 +53,20 @@ function chooseDimension(name) {
 
 /** The samples of each prompt that the dimension was asked for, with mean and lowest score. */
 function promptScores(run, name) {
-  const values = run.values[name];
-  const problems = new Map(run.problems.filter((p) => p[1] === name).map((p) => [p[0], p]));
+  const { samples, scores } = run.values[name];
+  const asked = samples.map((sample, i) => ({ sample, value: scores[i] }));
+  for (const problem of run.problems) {
+    if (problem[1] === name) asked.push({ sample: problem[0], value: null, problem });
+  }
   const found = new Map();
-  run.prompts.forEach((prompt, sample) => {
-    const value = values[sample];
-    if (value === null && !problems.has(sample)) return;
-    if (!found.has(prompt)) found.set(prompt, { text: DATA.texts[prompt], samples: [], known: [] });
-    const one = found.get(prompt);
-    one.samples.push({ sample, value, problem: problems.get(sample) });
-    if (value !== null) one.known.push(value);
-  });
+  for (const one of asked.sort((a, b) => a.sample - b.sample)) {
+    const prompt = run.prompts[one.sample];
+    if (!found.has(prompt)) found.set(prompt, { text: DATA.texts[prompt], samples: [] });
+    found.get(prompt).samples.push(one);
+  }
   for (const one of found.values()) {
-    const known = one.known;
+    const known = one.samples.map(({ value }) => value).filter(isNumber);
+    one.known = known;
     one.score = known.length ? known.reduce((sum, x) => sum + x, 0) / known.length : null;
     one.lowest = known.length ? Math.min(...known) : null;
   }

@@ -27,6 +27,10 @@ function dress(node, attributes, children) {
 /** Text somebody else wrote: kept apart from its neighbours whatever direction it runs in. */
 const foreign = (text) => el("bdi", null, /\S/.test(text) ? text : "(empty)");
 
+/** A name of bounded length; the middle goes, since ends tell apart. */
+const brief = (text, length) =>
+  text.length <= length ? text : `${text.slice(0, length - 9)}…${text.slice(-8)}`;
+
 const isNumber = (value) => typeof value === "number";
 
 /** A value as people read it: percent with two decimals, or raw with four. */

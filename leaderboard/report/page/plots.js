@@ -23,26 +23,32 @@ function setUpPlots() {
   choosePlotGroup(0);
 }
 
-/** A new protocol starts with its runs and, where there is room, its first published rows. */
+/** A new protocol starts with its runs and, where there is room, its fullest published rows. */
 function choosePlotGroup(group) {
   const models = DATA.groups[group].models;
   const runs = models.filter((i) => !DATA.models[i].published);
+  const scores = (i) => Object.keys(DATA.models[i].cells).length;
   const others = models.filter((i) => DATA.models[i].published);
+  const fullest = [...others].sort((a, b) => scores(b) - scores(a));
   plots.group = group;
-  plots.chosen = [...runs, ...others.slice(0, runs.length ? 2 : 4)].slice(0, MOST_DRAWN);
+  plots.chosen = [...runs, ...fullest.slice(0, runs.length ? 2 : 4)].slice(0, MOST_DRAWN);
+  const rest = others.filter((i) => !plots.chosen.includes(i));
   byId("plot-models").replaceChildren(
-    ...models.map((i) =>
-      el(
-        "label",
-        { class: "chip" },
-        el("input", { type: "checkbox", value: i, checked: plots.chosen.includes(i), change: pick }),
-        svg("svg", { class: "key", width: 30, height: 12, viewBox: "-15 -6 30 12", "aria-hidden": "true" }),
-        foreign(DATA.models[i].label)
-      )
-    )
+    el("div", null, [...runs, ...others.filter((i) => plots.chosen.includes(i))].map(chip)),
+    rest.length ? el("details", null, el("summary", null, `${rest.length} more published rows`), el("div", null, rest.map(chip))) : ""
   );
   drawPlots();
 }
+
+/** A box to tick for a model, with room for its line. */
+const chip = (model) =>
+  el(
+    "label",
+    { class: "chip" },
+    el("input", { type: "checkbox", value: model, checked: plots.chosen.includes(model), change: pick }),
+    svg("svg", { class: "key", width: 30, height: 12, viewBox: "-15 -6 30 12", "aria-hidden": "true" }),
+    foreign(DATA.models[model].label)
+  );
 
 /** Keep each drawn model's look while others come and go: a model keeps its place in the list. */
 function pick(event) {
@@ -153,7 +159,7 @@ function panel(drawn, column) {
     el(
       "li",
       null,
-      el("span", { class: "who" }, foreign(label)),
+      el("span", { class: "who", title: label }, foreign(brief(label, 20))),
       whisker(cell, low, high, look),
       el("span", { class: "num", title: showInterval(column, cell) }, show(column, cell.value)),
       el("span", { class: "unseen" }, `, ${showInterval(column, cell)}`)
