@@ -100,7 +100,8 @@ def _counts(
     said: Sequence[Sequence[str]], colour: str, names: Callable[[str, str], bool]
 ) -> tuple[int, int]:
     """Frames in whose captions there is any colour, and those in which there is this one."""
-    coloured = [any(names(c, any_of) for c in some for any_of in {*COLOURS, colour}) for some in said]
+    known = {*COLOURS, colour}
+    coloured = [any(names(caption, one) for caption in some for one in known) for some in said]
     right = [any(names(caption, colour) for caption in some) for some in said]
     return sum(coloured), sum(right)
 
@@ -116,4 +117,5 @@ def published_object(prompt: str, colour: str) -> str:
 
 def strict_object(prompt: str, colour: str) -> str:
     """What a prompt is about besides a colour: whole words are deleted."""
-    return " ".join(re.sub(rf"\b(an?|{re.escape(colour)})\b", " ", prompt.lower()).split()).strip(".")
+    rest = re.sub(rf"\b(an?|{re.escape(colour)})\b", " ", prompt.lower())
+    return " ".join(rest.split()).strip(".")

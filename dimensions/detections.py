@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vbench_long.dimensions.base import ClipScore, Feature, Item
+from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
 
 Box = tuple[int, int, int, int]
@@ -48,7 +49,7 @@ def detections(feature: Feature) -> list[Detection]:
 
 def looked_at(clip: Clip) -> list[Item]:
     """The sixteen frames of a clip that are looked at; one that is there twice counts twice."""
-    return [(index,) for index in clip.middles(16)]
+    return [(index,) for index in middle_frames(clip, 16)]
 
 
 def share_of_frames(hits: Iterable[bool]) -> ClipScore:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-VOCABULARY = "bert_vocabulary"
-"""Name of the checkpoint that holds one word piece a line."""
+from vbench_long.weights.base import Weights
 
-WORDS = 30522
-"""Lines of it."""
-
-SPECIAL = (0, 100, 101, 102, 103)
-"""What has a meaning of its own: [PAD], [UNK], [CLS], [SEP], [MASK]."""
+SPECIAL = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
+"""Pieces with a meaning of their own, which are no part of a sentence."""
 
 _CLOSER = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 """What loses the spaces around it."""
 
 
+def vocabulary(weights: Weights) -> list[str]:
+    """The 30522 word pieces.
+
+    Raises:
+        EnvironmentFault: they are not on this machine, or are others.
+    """
+    return weights.words("bert_vocabulary", 30522, SPECIAL)
+
+
 def sentence(ids: Iterable[int], vocabulary: Sequence[str]) -> str:
-    """The sentence that word pieces make; special ones are left out.
+    """The sentence that word pieces make.
 
     Source: `BertTokenizer.decode` of transformers 4.33, with its clean-up of spaces. Newer
     versions leave some of the spaces around punctuation.

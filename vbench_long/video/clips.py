@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from math import floor
 
 from vbench_long.errors import UsageError, VideoError
@@ -31,18 +30,6 @@ class Clip:
     def frames(self) -> range:
         """The clip's frame indices in the video."""
         return range(self.start, self.stop)
-
-    def middles(self, count: int) -> list[int]:
-        """The middle frame of each of `count` equal parts, in the video's count.
-
-        A clip of fewer frames gives all of them, and its last one again until there are `count`.
-
-        Source: VBench, frame sampling "middle" of `load_video`.
-        """
-        parts = min(count, len(self))
-        bounds = [len(self) * part // parts for part in range(parts + 1)]
-        found = [self.start + (a + b - 1) // 2 for a, b in pairwise(bounds)]
-        return found + found[-1:] * (count - parts)
 
 
 @dataclass(frozen=True, slots=True)

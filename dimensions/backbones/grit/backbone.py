@@ -21,7 +21,7 @@ from vbench_long.dimensions.backbones.base import (
 from vbench_long.dimensions.backbones.grit.heads import Things, picture_numbers, pooled
 from vbench_long.dimensions.backbones.grit.network import GritShape, load
 from vbench_long.dimensions.backbones.grit.text import Memory
-from vbench_long.dimensions.backbones.wordpiece import VOCABULARY, WORDS, sentence
+from vbench_long.dimensions.backbones.wordpiece import sentence, vocabulary
 from vbench_long.dimensions.base import Feature
 from vbench_long.dimensions.detections import Detection, as_feature
 from vbench_long.video import Frame
@@ -64,7 +64,7 @@ class Grit:
         self.boxes_at_once = 16 if on_cpu else 256
         self.net = load(self.shape, weights, self.checkpoint).to(compute.device)
         self.net.pyramid = compiled(self.net.pyramid, compute)
-        self.vocabulary = weights.lines(VOCABULARY, WORDS)
+        self.vocabulary = vocabulary(weights)
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """Names and captions of the things in every frame; see `look`."""
@@ -81,11 +81,13 @@ class Grit:
         pictures = list(dict.fromkeys(asked))
         with computing(self.compute):
             things, squares_NCSS = self._see(pictures)
-            counts = [len(one.scores_N) for one in things]
-            wanted = [p in captioned for p, n in zip(pictures, counts, strict=True) for _ in range(n)]
+            counts = [len(one.scores) for one in things]
+            wanted = [
+                p in captioned for p, n in zip(pictures, counts, strict=True) for _ in range(n)
+            ]
             names, captions = self._say(squares_NCSS, wanted)
-            boxes = [tuple(box) for one in things for box in one.boxes_N4.int().tolist()]
-            scores = [score for one in things for score in one.scores_N.tolist()]
+            boxes = [tuple(box) for one in things for box in one.boxes.int().tolist()]
+            scores = [score for one in things for score in one.scores.tolist()]
         found = map(Detection, boxes, scores, names, captions)
         seen = {p: list(islice(found, n)) for p, n in zip(pictures, counts, strict=True)}
         return [
@@ -104,15 +106,13 @@ class Grit:
             if not all(map_BChw.isfinite().all() for map_BChw in maps):
                 raise not_finite(self, some[0][0])
             found = self.net.things(maps, (images_BCHW.shape[2], images_BCHW.shape[3]))
-            boxes_N4 = torch.cat([one.boxes_N4 for one in found])
-            picture_N = picture_numbers([len(one.scores_N) for one in found], boxes_N4.device)
+            boxes_N4 = torch.cat([one.boxes for one in found])
+            picture_N = picture_numbers([len(one.scores) for one in found], boxes_N4.device)
             squares.append(pooled(maps, boxes_N4, picture_N, self.shape.text.pooled))
             things += found
         return things, torch.cat(squares)
 
-    def _say(
-        self, squares_NCSS: Tensor, captioned: Sequence[bool]
-    ) -> tuple[list[str], list[str]]:
+    def _say(self, squares_NCSS: Tensor, captioned: Sequence[bool]) -> tuple[list[str], list[str]]:
         """The name of what lies in every box, and a caption of those that are to have one."""
         names: list[str] = []
         captions: list[str] = []

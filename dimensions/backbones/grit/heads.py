@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import nms, roi_align
+from torchvision.ops import nms, roi_align  # type: ignore[import-untyped]
 
 from vbench_long.dimensions.backbones.grit.proposals import Proposals
 
@@ -49,12 +49,12 @@ class Things:
     """What was found in one picture, best first.
 
     Attributes:
-        boxes_N4: left, top, right, bottom in pixels, inside the picture.
-        scores_N: 0..1.
+        boxes: (N, 4); left, top, right, bottom in pixels, inside the picture.
+        scores: (N,); 0..1.
     """
 
-    boxes_N4: Tensor
-    scores_N: Tensor
+    boxes: Tensor
+    scores: Tensor
 
 
 class BoxHead(nn.Module):
@@ -103,8 +103,8 @@ class Cascade(nn.Module):
             proposals: per picture.
             size: height and width of the pictures, without padding.
         """
-        counts = [len(one.scores_N) for one in proposals]
-        boxes_N4 = torch.cat([one.boxes_N4 for one in proposals])
+        counts = [len(one.scores) for one in proposals]
+        boxes_N4 = torch.cat([one.boxes for one in proposals])
         picture_N = picture_numbers(counts, boxes_N4.device)
         probable_N = torch.zeros_like(boxes_N4[:, 0])
         for stage, (head, predictor) in enumerate(zip(self.heads, self.predictors, strict=True)):
@@ -114,11 +114,11 @@ class Cascade(nn.Module):
             logits_N2, deltas_N4 = predictor(hidden_ND)
             boxes_N4 = moved(boxes_N4, deltas_N4, self.shape.weights[stage])
             probable_N = probable_N + logits_N2.softmax(1)[:, 0] / len(self.heads)
-        scores_N = (probable_N * torch.cat([one.scores_N for one in proposals])).sqrt()
+        scores_N = (probable_N * torch.cat([one.scores for one in proposals])).sqrt()
         return [
             best(boxes_K4, scores_K, size, self.shape)
             for boxes_K4, scores_K in zip(
-                boxes_N4.split(counts), scores_N.split(counts), strict=True
+                torch.split(boxes_N4, counts), torch.split(scores_N, counts), strict=True
             )
         ]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import nms
+from torchvision.ops import nms  # type: ignore[import-untyped]
 
 from vbench_long.dimensions.backbones.grit.vitdet import STRIDES
 
@@ -41,12 +41,12 @@ class Proposals:
     """Boxes of one picture that may hold things.
 
     Attributes:
-        boxes_N4: left, top, right, bottom in pixels; may reach out of the picture.
-        scores_N: square roots of probabilities, falling.
+        boxes: (N, 4); left, top, right, bottom in pixels; may reach out of the picture.
+        scores: (N,); square roots of probabilities, falling.
     """
 
-    boxes_N4: Tensor
-    scores_N: Tensor
+    boxes: Tensor
+    scores: Tensor
 
 
 class Scale(nn.Module):

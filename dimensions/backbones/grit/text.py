@@ -9,8 +9,9 @@ ECCV 2024. Attributes carry names of their own; `PUBLISHED_NAMES` has the checkp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -103,7 +104,8 @@ class Attention(nn.Module):
         return out_NLD
 
     def _in_heads(self, x_NLD: Tensor) -> Tensor:
-        return x_NLD.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        count, length, width = x_NLD.shape
+        return x_NLD.view(count, length, self.heads, width // self.heads).transpose(1, 2)
 
 
 class Layer(nn.Module):
@@ -141,13 +143,14 @@ class TextDecoder(nn.Module):
     def encode(self, pooled_NCSS: Tensor) -> Memory:
         """What lies in boxes, cut out as squares -> a memory without words."""
         x_NLD = self.boxes_norm(self.boxes(pooled_NCSS.flatten(2).transpose(1, 2)))
-        tokens, layers = x_NLD.shape[1], []
-        for index, layer in enumerate(self.layers):
-            own = layer.attention.keys_and_values(x_NLD)
-            layers.append(tuple(F.pad(part, (0, 0, 0, self.shape.longest)) for part in own))
-            if index + 1 < len(self.layers):  # Nobody asks what the last layer makes of a box.
-                x_NLD = layer(x_NLD, *own)
-        return Memory(tuple((keys, values) for keys, values in layers), tokens)
+        tokens, kept = x_NLD.shape[1], []
+        room = (0, 0, 0, self.shape.longest)
+        for layer in self._layers:
+            keys_NALE, values_NALE = layer.attention.keys_and_values(x_NLD)
+            kept.append((F.pad(keys_NALE, room), F.pad(values_NALE, room)))
+            if len(kept) < len(self.layers):  # Nobody asks what the last layer makes of a box.
+                x_NLD = layer(x_NLD, keys_NALE, values_NALE)
+        return Memory(tuple(kept), tokens)
 
     def next_word(self, memory: Memory, words_N: Tensor, position: int) -> Tensor:
         """Logits (N, words) of what follows `words_N`, which stand at `position` (0: the first).
@@ -157,12 +160,16 @@ class TextDecoder(nn.Module):
         at = memory.tokens + position
         x_ND = self.words(words_N) + self.positions.weight[position]
         x_N1D = self.words_norm(x_ND)[:, None]
-        for layer, (keys_NAME, values_NAME) in zip(self.layers, memory.layers, strict=True):
+        for layer, (keys_NAME, values_NAME) in zip(self._layers, memory.layers, strict=True):
             key_NA1E, value_NA1E = layer.attention.keys_and_values(x_N1D)
             keys_NAME[:, :, at : at + 1], values_NAME[:, :, at : at + 1] = key_NA1E, value_NA1E
             x_N1D = layer(x_N1D, keys_NAME[:, :, : at + 1], values_NAME[:, :, : at + 1])
         logits_NV: Tensor = self.output(x_N1D[:, 0])
         return logits_NV
+
+    @property
+    def _layers(self) -> Iterable[Layer]:
+        return cast(Iterable[Layer], self.layers)
 
     def say(self, memory: Memory, begin: int) -> list[Sentence]:
         """The sentence about each box that begins with the word `begin`, which names the task."""

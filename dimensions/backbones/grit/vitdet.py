@@ -63,7 +63,7 @@ class Encoder(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Images whose sides are whole patches -> tokens (B, h, w, D)."""
-        x_BhwD = self.patches(images_BCHW).permute(0, 2, 3, 1)
+        x_BhwD: Tensor = self.patches(images_BCHW).permute(0, 2, 3, 1)
         x_BhwD = x_BhwD + self._positions(*x_BhwD.shape[1:3])
         for block in self.blocks:
             x_BhwD = block(x_BhwD)
@@ -72,7 +72,7 @@ class Encoder(nn.Module):
     def _positions(self, high: int, wide: int) -> Tensor:
         side = self.side
         # The first entry was a class token's.
-        table_1DSS = self.positions[:, 1:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
+        table_1DSS = self.positions[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
         if (high, wide) != (side, side):
             table_1DSS = F.interpolate(table_1DSS, (high, wide), mode="bicubic")
         return table_1DSS.permute(0, 2, 3, 1)
@@ -145,7 +145,7 @@ class Attention(nn.Module):
         count, high, wide, _ = x_BhwD.shape
         qkv_BL3AE = self.qkv(x_BhwD).view(count, high * wide, 3, self.heads, -1)
         q_BALE, k_BALE, v_BALE = qkv_BL3AE.permute(2, 0, 3, 1, 4)
-        q_BAhwE = q_BALE.unflatten(2, (high, wide))
+        q_BAhwE = q_BALE.reshape(count, self.heads, high, wide, -1)
         rows_huE, columns_wvE = relative(self.rows, high), relative(self.columns, wide)
         seen_BAhwE = torch.empty_like(q_BAhwE)
         # The biases of all queries at once would be most of the memory GRiT needs.
@@ -159,7 +159,7 @@ class Attention(nn.Module):
             seen_BAQE = F.scaled_dot_product_attention(
                 q_BArwE.flatten(2, 3), k_BALE, v_BALE, bias_BArwuv.flatten(4).flatten(2, 3)
             )
-            seen_BAhwE[:, :, here] = seen_BAQE.unflatten(2, (-1, wide))
+            seen_BAhwE[:, :, here] = seen_BAQE.reshape(q_BArwE.shape)
         out_BhwD: Tensor = self.proj(seen_BAhwE.permute(0, 2, 3, 1, 4).flatten(3))
         return out_BhwD
 
@@ -181,18 +181,19 @@ def windows(x_BhwD: Tensor, side: int) -> Tensor:
 
     The grid is extended to the right and to the bottom, with zeros, to whole squares.
     """
-    high, wide = x_BhwD.shape[1:3]
-    x_BhwD = F.pad(x_BhwD, (0, 0, 0, -wide % side, 0, -high % side))
-    squares_BrScSD = x_BhwD.unflatten(2, (-1, side)).unflatten(1, (-1, side))
+    count, high, wide, _ = x_BhwD.shape
+    rows, columns = -(-high // side), -(-wide // side)
+    x_BhwD = F.pad(x_BhwD, (0, 0, 0, columns * side - wide, 0, rows * side - high))
+    squares_BrScSD = x_BhwD.view(count, rows, side, columns, side, -1)
     return squares_BrScSD.transpose(2, 3).flatten(0, 2)
 
 
 def joined(squares_NSSD: Tensor, side: int, high: int, wide: int) -> Tensor:
     """The grids (B, high, wide, D) that `windows` cut."""
     rows, columns = -(-high // side), -(-wide // side)
-    squares_BrcSSD = squares_NSSD.unflatten(0, (-1, rows, columns))
-    x_BhwD = squares_BrcSSD.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-    return x_BhwD[:, :high, :wide]
+    squares_BrcSSD = squares_NSSD.view(-1, rows, columns, side, side, squares_NSSD.shape[-1])
+    grids_BhwD = squares_BrcSSD.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    return grids_BhwD[:, :high, :wide]
 
 
 class Pyramid(nn.Module):
