@@ -1,7 +1,7 @@
 """From records to scores, totals, tables and pictures. Reads runs, knows nothing of torch.
 
 Pictures live in `vbench_long.leaderboard.plots`, the HTML page in `vbench_long.leaderboard.report`,
-apart because they load matplotlib and jinja2.
+apart because they load matplotlib and jinja2; a comparison's are in `gate_files` and `forest`.
 """
 
 from vbench_long.leaderboard.assembly import build
@@ -12,6 +12,10 @@ from vbench_long.leaderboard.documents import (
     leaderboard_markdown,
     leaderboard_summary,
 )
+from vbench_long.leaderboard.exporting import submission_files
+from vbench_long.leaderboard.gate import Comparison, Rule, Verdict, compare
+from vbench_long.leaderboard.hub import Address, hub_yaml
+from vbench_long.leaderboard.importing import import_run
 from vbench_long.leaderboard.published import PublishedRow, choose_published, published_rows
 from vbench_long.leaderboard.scores import (
     SCALES,
@@ -27,6 +31,13 @@ from vbench_long.leaderboard.scores import (
     score_run,
     totals,
 )
+from vbench_long.leaderboard.statistics import (
+    Estimate,
+    Interval,
+    RunEstimates,
+    rank_intervals,
+    run_estimates,
+)
 from vbench_long.leaderboard.tables import (
     render_text,
     run_summary,
@@ -37,20 +48,30 @@ from vbench_long.leaderboard.tables import (
 
 __all__ = [
     "SCALES",
+    "Address",
     "Cell",
+    "Comparison",
     "DimensionScore",
+    "Estimate",
     "Group",
+    "Interval",
     "Leaderboard",
     "PublishedRow",
     "Row",
+    "Rule",
+    "RunEstimates",
     "RunScores",
     "Totals",
+    "Verdict",
     "available_totals",
     "build",
     "choose_published",
+    "compare",
     "complete_totals",
     "dimension_scores",
     "footnotes",
+    "hub_yaml",
+    "import_run",
     "leaderboard_csv",
     "leaderboard_json",
     "leaderboard_markdown",
@@ -59,11 +80,14 @@ __all__ = [
     "partial_totals",
     "percent",
     "published_rows",
+    "rank_intervals",
     "render_text",
+    "run_estimates",
     "run_summary",
     "run_summary_text",
     "score_run",
     "scores_csv",
+    "submission_files",
     "totals",
     "videos_csv",
 ]

@@ -159,13 +159,16 @@ def _apart(run: Run, earlier: Sequence[Group], gaps: Sequence[str]) -> Iterator[
 
 
 def _title(run: Run, earlier: Sequence[Group]) -> str:
+    """Backend, clips and suite, and a number where an earlier group has the same."""
     protocol = run.manifest.protocol
     suite = str(protocol.get("suite", "")).split(" ")[0]
-    words = [f"{protocol.get('backend', 'unknown')} backend"]
-    words += [f"{protocol.get('clips', 'unknown')} clips"] + ([f"suite {suite}"] if suite else [])
+    words = ["imported"] if protocol.get("origin") == "imported" else []
+    words += [f"{protocol.get(key, 'unknown')} {key}" for key in ("backend", "clips")]
+    words += [f"suite {suite}"] if suite not in ("", "unknown") else []
     title = shorten(", ".join(words).capitalize(), 72)
-    taken = sum(group.title.startswith(title) for group in earlier)
-    return f"{title} ({taken + 1})" if taken else title
+    taken = {group.title for group in earlier}
+    numbered = (f"{title} ({n})" for n in range(2, len(taken) + 2))
+    return next(one for one in (title, *numbered) if one not in taken)
 
 
 def _published_group(title: str, figures: Sequence[PublishedRow], others: bool) -> Group:

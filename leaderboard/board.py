@@ -68,8 +68,8 @@ class Row:
         return self.cells.get(name) or Cell(name, None)
 
     def leads(self, name: str) -> bool:
-        """Whether the row is the best of its group, beyond what the samples leave open."""
-        return self.ranks.get(name) == (1, 1)
+        """Whether the row is the best of its group beyond doubt, on all its videos."""
+        return self.ranks.get(name) == (1, 1) and not self.cell(name).note
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,22 @@ def _row_notes(row: Row) -> Iterator[str]:
         return
     if row.status not in ("complete", "incomplete"):
         yield f"the run is {row.status}"
+    said: dict[str, list[str]] = {}
+    unsure: dict[str, list[str]] = {}
     for cell in row.cells.values():
-        if cell.note:
-            yield f"{cell.name}{'' if cell.name in AGGREGATES else ':'} {cell.note}"
+        if cell.note and cell.name not in AGGREGATES:
+            said.setdefault(cell.note, []).append(cell.name)
+        if cell.unsure:
+            unsure.setdefault(cell.unsure, []).append(cell.name)
+    for note, names in said.items():
+        yield f"{', '.join(names)}: {note}"
+    scored = [cell.name for cell in row.cells.values() if cell.score is not None]
+    for reason, names in unsure.items():
+        which = "" if names == scored else f" for {', '.join(names)}"
+        yield f"no interval{which}: {reason}"
+    for name in AGGREGATES:
+        if note := row.cell(name).note:
+            yield f"{name} {note}"
 
 
 def aggregate_note(row: RunScores, name: str) -> str:

@@ -126,11 +126,12 @@ def cluster_sums(run: Run, prompts: Sequence[str], dimensions: Sequence[str]) ->
     for record in run.records:
         records.setdefault(owner[record.video], []).append(record)
     column = {name: i for i, name in enumerate(dimensions)}
+    bare = replace(run, manifest=replace(run.manifest, dimensions=()))
     sums = np.zeros((len(prompts), len(column)))
     counts = np.zeros_like(sums)
     for row, prompt in enumerate(prompts):
         own = tuple(samples.get(prompt, ())), tuple(records.get(prompt, ()))
-        for found in dimension_scores(replace(run, samples=own[0], records=own[1])):
+        for found in dimension_scores(replace(bare, samples=own[0], records=own[1])):
             if found.score is not None and found.dimension in column:
                 sums[row, column[found.dimension]] = found.score * found.clips
                 counts[row, column[found.dimension]] = found.clips

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from vbench_long import __version__
 from vbench_long.leaderboard.board import Cell, Group, Leaderboard, Row, footnotes
 from vbench_long.leaderboard.protocols import identities
 from vbench_long.leaderboard.scores import AGGREGATES, SCALES, in_order
@@ -51,7 +52,7 @@ def _csv_row(group: Group, row: Row, dimensions: Sequence[str]) -> dict[str, obj
     for name in AGGREGATES:
         cell = row.cell(name)
         line[f"partial_{name.lower()}"] = cell.score if cell.note else None
-        line[f"partial_{name.lower()}_note"] = cell.note or None
+        line[f"{name.lower()}_note"] = cell.note or None
     for name in dimensions:
         cell = row.cell(name)
         line |= _csv_cell(name, cell)
@@ -94,6 +95,7 @@ def leaderboard_summary(board: Leaderboard) -> dict[str, Any]:
     """The leaderboard as JSON types: raw scores, aggregates from 0 to 1, null where unknown."""
     return {
         "schema": SCHEMA,
+        "vbench_long": __version__,
         "confidence": 0.95,
         "groups": [
             {

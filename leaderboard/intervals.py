@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vbench_long.errors import UsageError
-from vbench_long.leaderboard.board import Cell, Group, Row
+from vbench_long.leaderboard.board import Group, Row
 from vbench_long.leaderboard.drawing import (
     INK,
     LINE,
@@ -31,8 +33,39 @@ MOST_ROWS: Final = 40
 
 _COLUMNS = 4
 _LEFT, _RIGHT, _GAP = 1.75, 0.2, 0.22  # inches beside and between panels
-_TITLE, _TICKS = 0.32, 0.3  # above and under a panel
+_TITLE, _TICKS = 0.42, 0.3  # above and under a panel
 _PUBLISHED = "#8a8a8a"
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Where one dimension or aggregate is drawn, in inches from the figure's upper left corner.
+
+    Attributes:
+        name: of the dimension or aggregate.
+        left: edge.
+        top: edge.
+        width: across.
+        rows: height of a row.
+        low: percent at the left edge.
+        high: percent at the right edge.
+    """
+
+    name: str
+    left: float
+    top: float
+    width: float
+    rows: float
+    low: float
+    high: float
+
+    def x(self, score: float) -> float:
+        """Where a score lies."""
+        return self.left + self.width * (100 * score - self.low) / (self.high - self.low)
+
+    def y(self, place: int) -> float:
+        """Where the row with this number lies."""
+        return self.top + self.rows * (place + 0.5)
 
 
 def interval_names(group: Group) -> list[str]:
@@ -60,23 +93,28 @@ def intervals_png(group: Group) -> bytes:
 
 def _draw(group: Group, names: Sequence[str]) -> Figure:
     rows = group.rows[:MOST_ROWS]
-    plot = max(0.45, (0.21 if len(rows) <= 12 else 0.15) * len(rows) + 0.12)
-    panel = _TITLE + plot + _TICKS
-    lines = math.ceil(len(names) / _COLUMNS)
+    each = 0.22 if len(rows) <= 12 else 0.15
+    step = _TITLE + each * len(rows) + _TICKS
     below = caption(f"{group.title}: {group.about}", "; ".join(_facts(group, rows)))
-    figure = blank(0.15 + lines * panel + 0.35 + LINE * len(below))
-    height = figure.get_figheight()
+    height = math.ceil(len(names) / _COLUMNS) * step + 0.45 + LINE * len(below)
+    figure = blank(height)
+    # One pair of axes in inches: a pair for each panel would take ten times as long.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+    axes.axis("off")
     width = (WIDTH - _LEFT - _RIGHT - _GAP * (_COLUMNS - 1)) / _COLUMNS
+    panels = []
     for number, name in enumerate(names):
         line, column = divmod(number, _COLUMNS)
-        left = _LEFT + column * (width + _GAP)
-        bottom = height - 0.15 - line * panel - _TITLE - plot
-        axes = figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, plot / height))
-        _scale(axes, name)
-        _name_rows(axes, rows if column == 0 else [None] * len(rows))
-        runs = [row for row in rows if row.run]
-        for place, row in enumerate(rows):
-            _dot(axes, place, row.cell(name), runs.index(row) if row.run else None)
+        left, top = _LEFT + column * (width + _GAP), line * step + _TITLE
+        panels.append(_Panel(name, left, top, width, each, *_reach(rows, name)))
+        _frame(axes, panels[-1], len(rows))
+        if column == 0:
+            _names(axes, panels[-1], rows)
+    runs = 0
+    for place, row in enumerate(rows):
+        _scores(axes, panels, place, row, LOOKS[runs % len(LOOKS)].colour if row.run else None)
+        runs += row.run is not None
     write_below(figure, below)
     return figure
 
@@ -92,45 +130,62 @@ def _facts(group: Group, rows: Sequence[Row]) -> Iterator[str]:
         yield f"{len(rows)} of {len(group.rows)} rows"
 
 
-def _scale(axes: Axes, name: str) -> None:
-    weight = "bold" if name in AGGREGATES else "normal"
-    title = name.capitalize().replace("_", " ")
-    axes.set_title(title, fontsize=8.5, color=INK, loc="left", pad=4, fontweight=weight)
-    axes.margins(x=0.08)
-    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], min_n_ticks=2))
-    axes.tick_params(axis="x", labelsize=7.5, labelcolor=PALE, length=2, color="#bbbbbb", pad=2)
-    axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("#bbbbbb")
+def _reach(rows: Sequence[Row], name: str) -> tuple[float, float]:
+    """The percent at a panel's edges: all scores and intervals, and a little air."""
+    cells = [cell for cell in (row.cell(name) for row in rows) if cell.score is not None]
+    ends = [100 * end for cell in cells for end in (cell.score or 0.0, *(cell.interval or ()))]
+    air = 0.08 * (max(ends, default=1.0) - min(ends, default=0.0)) or 0.5
+    return min(ends, default=0.0) - air, max(ends, default=1.0) + air
 
 
-def _name_rows(axes: Axes, rows: Sequence[Row | None]) -> None:
+def _frame(axes: Axes, panel: _Panel, rows: int) -> None:
+    """Title, grid and scale."""
+    weight = "bold" if panel.name in AGGREGATES else "normal"
+    title = panel.name.capitalize().replace("_", " ")
+    axes.text(panel.left, panel.top - 0.06, title, fontsize=8.5, color=INK, fontweight=weight)
+    left, right, bottom = panel.left, panel.left + panel.width, panel.top + panel.rows * rows
+    across = [[(left, panel.y(place)), (right, panel.y(place))] for place in range(rows)]
+    axes.add_collection(LineCollection(across, colors="#f1f1f1", linewidths=0.7, zorder=1))
+    found = MaxNLocator(3, steps=[1, 2, 5, 10], min_n_ticks=2).tick_values(panel.low, panel.high)
+    ticks = [float(tick) for tick in found if panel.low <= tick <= panel.high]
+    gap = float(found[1] - found[0])
+    for tick in ticks:
+        text = f"{tick:.{max(0, -math.floor(math.log10(gap) + 1e-9))}f}"
+        axes.text(panel.x(tick / 100), bottom + 0.05, text, fontsize=7.5, color=PALE,
+                  ha="center", va="top")  # fmt: skip
+    down = [[(panel.x(tick / 100), panel.top), (panel.x(tick / 100), bottom)] for tick in ticks]
+    axes.add_collection(LineCollection(down, colors="#e4e4e4", linewidths=0.7, zorder=1))
+    axes.plot([left, right], [bottom, bottom], color="#bbbbbb", linewidth=0.8, zorder=1)
+
+
+def _names(axes: Axes, panel: _Panel, rows: Sequence[Row]) -> None:
     size = 8 if len(rows) <= 12 else 7
-    beside = axes.get_yaxis_transform()
     for place, row in enumerate(rows):
-        if row:  # Text of its own: a tick's label is set again when it is drawn.
-            colour = INK if row.run else PALE
-            label = axes.text(-0.04, place, shorten(row.label, 26), transform=beside, color=colour)
-            label.set(ha="right", va="center", fontsize=size)
-    axes.set_yticks(range(len(rows)), [""] * len(rows))
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", color="#f1f1f1", linewidth=0.7)
+        colour = INK if row.run else PALE
+        label = axes.text(panel.left - 0.07, panel.y(place), shorten(row.label, 26), color=colour)
+        label.set(ha="right", va="center_baseline", fontsize=size)
 
 
-def _dot(axes: Axes, place: int, cell: Cell, run: int | None) -> None:
-    """One score with its bar; a run has its colour, a published figure is hollow."""
-    if cell.score is None:
-        if run is not None:
-            axes.text(0.02, place, "no score", transform=axes.get_yaxis_transform(), va="center",
-                      fontsize=7, color=PALE, fontstyle="italic")  # fmt: skip
-        return
-    colour = _PUBLISHED if run is None else LOOKS[run % len(LOOKS)].colour
-    if cell.interval:
-        bounds = [100 * bound for bound in cell.interval]
-        axes.plot(bounds, [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
-        axes.plot(bounds, [place, place], "|", color=colour, markersize=6, markeredgewidth=1.2)
-    fill = colour if cell.interval else "white"
-    axes.plot(100 * cell.score, place, "o", markersize=4, markeredgewidth=1, zorder=3,
-              markerfacecolor=fill, markeredgecolor=colour)  # fmt: skip
+def _scores(axes: Axes, panels: Sequence[_Panel], place: int, row: Row, colour: str | None) -> None:
+    """One row in all panels; a run has its colour, what has no interval is hollow."""
+    shade = colour or _PUBLISHED
+    bars: list[list[tuple[float, float]]] = []
+    dots: list[tuple[float, float]] = []
+    hollow: list[tuple[float, float]] = []
+    for panel in panels:
+        cell, y = row.cell(panel.name), panel.y(place)
+        if cell.score is None:
+            if row.run:
+                axes.text(panel.left + 0.03, y, "no score", va="center_baseline", fontsize=7,
+                          color=PALE, fontstyle="italic")  # fmt: skip
+            continue
+        (dots if cell.interval else hollow).append((panel.x(cell.score), y))
+        if cell.interval:
+            low, high = map(panel.x, cell.interval)
+            bars += [[(low, y), (high, y)]]
+            bars += [[(end, y - 0.04), (end, y + 0.04)] for end in (low, high)]
+    axes.add_collection(LineCollection(bars, colors=shade, linewidths=1.4, zorder=2))
+    for places, fill in ((dots, shade), (hollow, "white")):
+        if places:
+            axes.plot(*zip(*places, strict=True), "o", markersize=4, markeredgewidth=1, zorder=3,
+                      markerfacecolor=fill, markeredgecolor=shade)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -29,6 +30,8 @@ Source: VBench-Long's evaluation script: networks, hidden encode, static filter,
 the program's own rules, the official prompts. It computed CLIP's cosines in fp16 on CUDA; fp32 is
 nearest.
 """
+
+_FLICKERING: Final = "temporal_flickering"
 
 _PROMPTS: Final[Mapping[str, int]] = {
     "subject_consistency": 72,
@@ -61,6 +64,7 @@ def differences(first: Run, other: Run) -> list[str]:
         differ = describe_differences(first.manifest.protocol, other.manifest.protocol)
         # A key whose value is null on one side and absent on the other shows no difference.
         differ = differ or [f"{first.manifest.protocol_id} -> {other.manifest.protocol_id}"]
+        differ.sort(key=lambda line: line.startswith("dimensions."))
         return differ[:8] + ([f"and {len(differ) - 8} more"] if len(differ) > 8 else [])
     seen = identities(first)
     return [
@@ -113,19 +117,22 @@ def gaps_to_published(run: Run) -> list[str]:
 
     They do if the run was judged as those were: by `PUBLISHED_PROTOCOL`, on videos planned for
     every prompt of the official suite that serves its dimensions, five each (25 for temporal
-    flickering).
+    flickering). Of imported results of the published program only what its files can tell is
+    asked: the program, no scenes, both branches, the static filter, the videos.
     """
-    protocol = run.manifest.protocol
+    protocol, wanted = _told(run)
     gaps = [
-        f"{key}: {_say(protocol.get(key))} instead of {_say(wanted)}"
-        for key, wanted in PUBLISHED_PROTOCOL.items()
-        if protocol.get(key) != wanted
+        f"{key}: {_say(protocol.get(key))} instead of {_say(value)}"
+        for key, value in wanted.items()
+        if protocol.get(key) != value
     ]
     asked = Counter(dimension for sample in run.samples for dimension in sample.dimensions)
+    if "precision" not in wanted:  # Imported: files list the still clips only.
+        del asked[_FLICKERING]
     short = [
-        f"{asked[name]} of {wanted} videos planned for {name}"
+        f"{asked[name]} of {videos} videos planned for {name}"
         for name, prompts in _PROMPTS.items()
-        if 0 < asked[name] < (wanted := prompts * (25 if name == "temporal_flickering" else 5))
+        if 0 < asked[name] < (videos := prompts * (25 if name == _FLICKERING else 5))
     ]
     if short and not gaps:
         more = f", and {len(short) - 1} more dimensions short" if len(short) > 1 else ""
@@ -133,10 +140,25 @@ def gaps_to_published(run: Run) -> list[str]:
     return gaps
 
 
+def _told(run: Run) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The protocol a run's numbers were made under, and what it must be to be as published."""
+    protocol = run.manifest.protocol
+    if protocol.get("origin") != "imported":
+        return protocol, PUBLISHED_PROTOCOL
+    if claims := run.manifest.model.get("claims"):
+        return claims, PUBLISHED_PROTOCOL
+    wanted: dict[str, Any] = {"program": "VBench-Long", "scenes": None}
+    if {"subject_consistency", "background_consistency"} & {*run.manifest.dimensions}:
+        wanted["branches"] = "0.5 in clips, 0.5 between clips"
+    if _FLICKERING in run.manifest.dimensions:
+        wanted["static_filter"] = True
+    return protocol, wanted
+
+
 def _say(value: object) -> str:
     words = {"": "none", "None": "none", "True": "on", "False": "off"}
-    text = str(value)
-    return printable(words.get(text) or text[:20])
+    text = re.sub(r"([0-9a-f]{12})[0-9a-f]{20,}", r"\1", str(value))  # twelve digits of a hash do
+    return printable(words.get(text) or text[:40])
 
 
 def protocol_note(protocol: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -39,6 +40,7 @@ class Scale:
 
 
 _COSINE = (-1.0, 1.0)
+_FINITE = (-sys.float_info.max, sys.float_info.max)
 
 SCALES: Final[Mapping[str, Scale]] = {
     "subject_consistency": Scale("quality", 0.1462),
@@ -59,6 +61,8 @@ SCALES: Final[Mapping[str, Scale]] = {
     "overall_consistency": Scale("semantic", 0.0, 0.364, legal=_COSINE),
 }
 """The sixteen in VBench's order. Source: VBench's final-score script (`scripts/constant.py`)."""
+
+_PLACES = {name: place for place, name in enumerate(SCALES)}
 
 GROUP_WEIGHTS: Final[Mapping[Group, float]] = {"quality": 4.0, "semantic": 1.0}
 """Shares of Quality and Semantic in Total. Source: as above."""
@@ -153,8 +157,7 @@ def results(run: Run) -> Iterator[tuple[Sample, Record]]:
 
 def in_order(dimensions: Iterable[str]) -> list[str]:
     """The given names once each: the official ones in VBench's order, others after, by name."""
-    given = set(dimensions)
-    return [name for name in SCALES if name in given] + sorted(given - SCALES.keys())
+    return sorted(set(dimensions), key=lambda name: (_PLACES.get(name, len(_PLACES)), name))
 
 
 def dimension_scores(run: Run) -> list[DimensionScore]:
@@ -185,10 +188,9 @@ def illegal(record: Record, protocol: Mapping[str, Any]) -> str:
     """
     if record.status is not Status.OK or protocol.get("untrained"):
         return ""
-    scale = SCALES.get(record.dimension)
-    low, high = scale.legal if scale else (-math.inf, math.inf)
+    low, high = SCALES[record.dimension].legal if record.dimension in SCALES else _FINITE
     for value in (record.value, *record.clip_values()):
-        if value is None or not (low <= value <= high and math.isfinite(value)):
+        if value is None or not low <= value <= high:
             return f"{record.dimension} scored {value}, outside its legal range {low}..{high}"
     return ""
 
@@ -240,8 +242,8 @@ def _dimension_score(dimension: str, records: Sequence[Record]) -> DimensionScor
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    """The mean to the last bit, whatever the order of the values."""
-    return math.fsum(sorted(values)) / len(values) if values else None
+    """The mean to the last bit, whatever the order of the values: `fsum` rounds once."""
+    return math.fsum(values) / len(values) if values else None
 
 
 def normalise(dimension: str, score: float) -> float:

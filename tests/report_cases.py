@@ -49,7 +49,7 @@ def scored_run(
 ) -> Run:
     """A run with two samples of each prompt; a video without a file is beside nothing."""
     rng = np.random.default_rng(seed)
-    texts = [f"prompt {i:03}" for i in range(prompts)] if isinstance(prompts, int) else prompts
+    texts = [f"Prompt {i:03}" for i in range(prompts)] if isinstance(prompts, int) else prompts
     records: list[Record] = []
     samples: list[Sample] = []
     for k, text in enumerate(texts):
@@ -88,13 +88,22 @@ def with_videos(run: Run) -> Run:
 def mixed_board(folder: Path) -> Leaderboard:
     """Two protocols, published rows, hostile names, failures, and a dimension of a third party."""
     raw = {**MEANS, "zoom": 2.5}
-    alpha = with_videos(scored_run("Alpha", folder / "alpha"))
-    smooth = {**MEANS, "motion_smoothness": 0.99}
+    alpha = with_videos(scored_run("Alpha", folder / "alpha #1 %41"))
+    smooth = {**MEANS, "motion_smoothness": 0.99, "subject_consistency": 0.92}
     beta = scored_run("Beta", folder / "beta", means=smooth, seed=1)
     beta = without(beta, "002-0.webm", Status.FAILED, "broken <b>file</b>")
     beta = without(beta, "003-1.webm", Status.MISSING, "there is no such file")
-    evil = scored_run(HOSTILE[0], folder / "evil", prompts=HOSTILE, seed=2)
+    unlike = {**MEANS, "subject_consistency": 0.9}
+    evil = scored_run(HOSTILE[0], folder / "evil", prompts=HOSTILE, means=unlike, seed=2)
     evil = without(evil, "001-0.webm", Status.FAILED, HOSTILE[1])
     gamma = scored_run("Gamma", folder / "gamma", protocol="reference", means=raw, seed=3)
     published = choose_published(["Gen-3", "Kling", "Mira"])
     return build([alpha, beta, evil, gamma], available_totals, published)
+
+
+def beside_board() -> Leaderboard:
+    """A run in one table with published rows, as only a run of the whole official suite is."""
+    published = choose_published(["Kling", "Gen-3", "Mira", "Vidu", "Mochi", "Veo 3", "Luma"])
+    board = build([scored_run("Alpha", Path("alpha"))], available_totals, published)
+    rows = tuple(row for group in board.groups[:2] for row in group.rows)
+    return Leaderboard((replace(board.groups[0], rows=rows, apart=()),))

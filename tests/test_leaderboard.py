@@ -117,7 +117,7 @@ def test_csv_round_trip(values: list[float], prompt: str) -> None:
 
 
 @given(name=texts, prompt=texts)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_no_cell_of_any_csv_is_a_formula(name: str, prompt: str) -> None:
     run = make_run([ok("=v", "scene", 0.5)], name or "x", prompts={"=v": prompt})
     for text in (scores_csv(run), videos_csv(run), leaderboard_csv(build([run]))):
@@ -144,8 +144,8 @@ def test_partial_aggregates_have_columns_of_their_own() -> None:
     table = read(leaderboard_csv(build(runs, available_totals))).set_index("model")
     assert table.total["A"] and not table.partial_total["A"]
     assert table.partial_quality["B"] and not table.quality["B"] and not table.partial_total["B"]
-    assert table.partial_quality_note["B"] == "(partial, 6 of 7; without aesthetic_quality)"
-    assert not table.partial_quality_note["A"] and not table.quality_low["B"]
+    assert table.quality_note["B"] == "(partial, 6 of 7; without aesthetic_quality)"
+    assert not table.quality_note["A"] and not table.quality_low["B"]
 
 
 def test_runs_are_ranked_by_total_and_ties_share_their_ranks() -> None:
@@ -177,6 +177,9 @@ def test_aggregates_of_different_dimensions_are_never_ranked() -> None:
     board = build([full, part], available_totals)
     assert (board.groups[0].ranked_by, board.rows[0].label) == ("", "full")
     assert not any("Quality" in row.ranks for row in board.rows)
+    lacking = spread(0.9, "lacking", ALL[:7])
+    lacking = replace(lacking, records=lacking.records[1:])
+    assert build([full, lacking], available_totals).groups[0].ranked_by == ""
     alike = build([full, spread(0.9, "other", ALL[:7])], available_totals)
     assert (alike.groups[0].ranked_by, alike.rows[0].label) == ("Quality", "other")
 
@@ -186,7 +189,9 @@ def test_markdown_is_percent_with_two_decimals() -> None:
     text = leaderboard_markdown(build([whole_run(best, "A")]))
     assert "| - | A | 1 | 100.00 | 100.00 | 100.00 |" in text
     assert "| A | 100.00 | 100.00 | 100.00 | 99.75 | 100.00 | 100.00 | 100.00 |" in text
-    assert " 82.22 | 28.55 | 36.40 | 36.40 |" in text and "## Notes" not in text
+    assert " 82.22 | 28.55 | 36.40 | 36.40 |" in text
+    assert text.endswith("A: no interval: one prompt says nothing of how others would score\n")
+    assert "Notes" not in leaderboard_markdown(build([spread(0.5, "A")]))
 
 
 def test_only_a_lead_beyond_the_samples_is_bold() -> None:
@@ -211,6 +216,7 @@ def test_incomplete_runs_are_marked_and_explained() -> None:
     for shown in (" ".join(text.split()), markdown):
         assert "poor: the run is interrupted" in shown
         assert f"poor: {broken_counts}" in shown and f"poor: {needs}" not in shown
+        assert "good: no interval: all prompts agree" in shown
         assert "all runs: Total not shown: needs Quality and Semantic" in shown
     assert "| - | poor | 2\\* | - | - | - |" in markdown
     assert "-\\*" in markdown and "all videos of" in markdown

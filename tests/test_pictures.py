@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import matplotlib.colors
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 from test_leaderboard import HOSTILE
@@ -77,6 +77,8 @@ def test_runs_have_the_colours_and_published_figures_fill_what_room_is_left() ->
     shown = plots._drawn_rows(published, ALL)
     assert len(shown) == plots.MOST_RUNS
     assert all(row.cell(name).score is not None for row in shown for name in ALL)
+    few = build([], published=choose_published(["Wan2.1", "Kling"])).groups[0]
+    assert [row.label[:5] for row in plots._drawn_rows(few, ALL)] == ["Kling"]
 
 
 @pytest.fixture
@@ -93,42 +95,66 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return figures
 
 
-def panels(figure: Figure) -> dict[str, Axes]:
-    return {axes.get_title(loc="left"): axes for axes in figure.axes}
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in (*figure.axes[0].texts, *figure.texts)]
 
 
 def test_each_score_is_a_dot_within_its_bar(drawn: list[Figure]) -> None:
     (group,) = build([spread(0.5, "low"), spread(0.7, "high")]).groups
     png = intervals.intervals_png(group)
     assert png_size(png)[0] == drawing.WIDTH_PIXELS and intervals.intervals_png(group) == png
-    found = panels(drawn[0])
-    assert list(found)[:4] == ["Total", "Quality", "Semantic", "Subject consistency"]
-    assert len(found) == 19
-    for name in ("Total", "scene", "color"):
-        lines = found[name.capitalize()].lines
-        for place, row in enumerate(group.rows):
+    (axes,) = drawn[0].axes
+    names = intervals.interval_names(group)
+    assert names == ["Total", "Quality", "Semantic", *ALL]
+    titles = [name.capitalize().replace("_", " ") for name in names]
+    assert [text for text in texts(drawn[0]) if text in titles] == titles
+    for place, row in enumerate(group.rows):
+        look = drawing.LOOKS[place].colour
+        (dots,) = (line for line in axes.lines if line.get_markerfacecolor() == look)
+        (bars,) = (
+            c for c in axes.collections if matplotlib.colors.to_hex(c.get_color()) == look.lower()
+        )
+        for number, name in enumerate(names):
             cell = row.cell(name)
-            bar, _, dot = lines[3 * place : 3 * place + 3]
-            assert cell.interval is not None and cell.score is not None
-            assert list(bar.get_xdata()) == [100 * bound for bound in cell.interval]
-            assert list(dot.get_xdata()) == [100 * cell.score]
-            assert list(dot.get_ydata()) == [place]
+            (left, y), (right, _) = bars.get_segments()[3 * number]
+            x = dots.get_xdata()[number]
+            assert dots.get_ydata()[number] == y
+            low, high = cell.interval or (0, 0)
+            share = ((cell.score or 0) - low) / (high - low)
+            assert (x - left) / (right - left) == pytest.approx(share, abs=1e-6)
+            assert 0.03 < share < 0.97
+
+
+def test_a_panel_shows_differences_on_a_scale_with_true_marks(drawn: list[Figure]) -> None:
+    (group,) = build([spread(0.5, "low", ["scene"]), spread(0.7, "high", ["scene"])]).groups
+    intervals.intervals_png(group)
+    (axes,) = drawn[0].axes
+    (edges,) = (line.get_xdata() for line in axes.lines if line.get_marker() != "o")
+    marks = {float(t.get_text()): t.get_position()[0] for t in axes.texts if t.get_text().isdigit()}
+    assert len(marks) >= 2
+    (first, x), (last, z) = min(marks.items()), max(marks.items())
+    per_percent = (z - x) / (last - first)
+    for place, row in enumerate(group.rows):
+        (dots,) = (d for d in axes.lines if d.get_markerfacecolor() == drawing.LOOKS[place].colour)
+        assert edges[0] < dots.get_xdata()[0] < edges[1]
+        found = first + (dots.get_xdata()[0] - x) / per_percent
+        assert found == pytest.approx(100 * (row.cell("scene").score or 0), abs=1e-6)
 
 
 def test_what_has_no_interval_is_hollow_and_what_has_no_score_is_said(drawn: list[Figure]) -> None:
     records = [ok("v", "scene", 0.5), bad("v", "color"), ok("w", "color", 0.7), bad("w", "scene")]
     one, other = make_run(records[:2], "A"), make_run(records[2:], "B")
     intervals.intervals_png(build([one, other]).groups[0])
-    found = panels(drawn[0])
-    assert list(found) == ["Color", "Scene"]
-    for axes in found.values():
-        (dot,) = axes.lines
-        assert dot.get_markerfacecolor() == "white"
-        assert [text.get_text() for text in axes.texts][-1] == "no score"
-    (group,) = build([], published=choose_published(["Kling", "Mira"])).groups
+    assert texts(drawn[0]).count("no score") == 2
+    hollow = [line for line in drawn[0].axes[0].lines if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() for line in hollow] == ["white", "white"]
+    (group,) = build([], published=choose_published(["Kling", "OpenSora V1.1"])).groups
     intervals.intervals_png(group)
-    assert all(dot.get_markerfacecolor() == "white" for dot in drawn[1].axes[0].lines)
-    assert any("published, no interval" in text.get_text() for text in drawn[1].texts)
+    assert "no score" not in texts(drawn[1]), "a figure nobody printed is just not there"
+    assert {x.get_markerfacecolor() for x in drawn[1].axes[0].lines if x.get_marker() == "o"} == {
+        "white"
+    }
+    assert any("published, no interval" in text for text in texts(drawn[1]))
 
 
 def test_a_picture_of_unknown_dimensions_is_refused() -> None:
@@ -139,5 +165,5 @@ def test_a_picture_of_unknown_dimensions_is_refused() -> None:
 def test_many_rows_fit_and_the_rest_is_counted(drawn: list[Figure]) -> None:
     runs = [whole_run({"scene": 0.5}, f"model {i}") for i in range(intervals.MOST_ROWS + 5)]
     intervals.intervals_png(build(runs).groups[0])
-    assert any("40 of 45 rows" in text.get_text() for text in drawn[0].texts)
-    assert len(drawn[0].axes[0].lines) == intervals.MOST_ROWS
+    assert any("40 of 45 rows" in text for text in texts(drawn[0]))
+    assert sum(text.startswith("model ") for text in texts(drawn[0])) == intervals.MOST_ROWS

@@ -47,11 +47,13 @@ def test_the_figures_are_those_of_the_shared_table(shared: Path) -> None:
     with (shared / "anchors/published.csv").open(encoding="utf-8", newline="") as file:
         theirs = list(csv.DictReader(file))
     assert len(theirs) == len(ROWS)
+    printed = {f"{100 * v:.2f}" for row in ROWS for v in row.scores.values()}
+    assert printed <= {line[name] for line in theirs for name in ALL}
     for line, row in zip(theirs, ROWS, strict=True):
         assert line["model"].startswith(row.model) and line["source"] == row.source
-        known = {name: float(line[name]) / 100 for name in ALL if line[name]}
+        known = {name: float(f"{line[name]}e-2") for name in ALL if line[name]}
         assert known == row.scores
-        totals = {name: float(line[name.lower()]) / 100 for name in AGGREGATES}
+        totals = {name: float(f"{line[name.lower()]}e-2") for name in AGGREGATES}
         assert totals == row.aggregates
 
 
@@ -159,6 +161,31 @@ def test_part_of_the_suite_is_not_the_suite() -> None:
     whole, part = comparable("whole"), four
     groups = build([part, whole], published=choose_published(["Gen-3"])).groups
     assert [[row.label for row in g.rows if row.run] for g in groups] == [["mine"], ["whole"]]
+    assert len(build([part, whole]).groups) == 1
+
+
+def imported(**protocol: Any) -> Run:
+    """Official results of the published program, read from its files."""
+    run = comparable()
+    told = {"origin": "imported", "program": "VBench-Long", "scenes": None, "suite": "unknown"}
+    manifest = replace(run.manifest, protocol={**told, "backend": "reference", **protocol})
+    return replace(run, manifest=manifest)
+
+
+def test_results_of_the_published_program_stand_among_its_rows() -> None:
+    assert gaps_to_published(imported()) == []
+    short = gaps_to_published(imported(program="VBench", scenes="threshold unknown"))
+    assert short == [
+        "program: VBench instead of VBench-Long",
+        "scenes: threshold unknown instead of none",
+    ]
+    run = imported(branches="1.0 in clips, 0.0 between clips")
+    dimensions = ("subject_consistency", "temporal_flickering")
+    run = replace(run, manifest=replace(run.manifest, dimensions=dimensions))
+    assert [gap.split(":")[0] for gap in gaps_to_published(run)] == ["branches", "static_filter"]
+    claims = {**PUBLISHED_PROTOCOL, "clips": "exact"}
+    exported = replace(run, manifest=replace(run.manifest, model={"claims": claims}))
+    assert gaps_to_published(exported) == ["clips: exact instead of reference"]
 
 
 def test_without_being_asked_nothing_is_published() -> None:

@@ -24,9 +24,10 @@ from vbench_long.leaderboard.assembly import build
 from vbench_long.leaderboard.board import Leaderboard
 from vbench_long.leaderboard.report import report_html
 from vbench_long.leaderboard.report.details import MOST_POSTERS, WORST, posters_each
-from vbench_long.leaderboard.scores import SCALES, available_totals
+from vbench_long.leaderboard.scores import AGGREGATES, SCALES, available_totals
 from vbench_long.records import Record, Sample, Status
 from vbench_long.store import Run
+from vbench_long.video import file_sha256
 
 
 class Page(HTMLParser):
@@ -117,6 +118,14 @@ def test_cells_are_the_leaderboards(board: Leaderboard, page: Page) -> None:
     assert "–".join(f"{100 * end:.2f}" for end in alpha.interval) in page.words
 
 
+def test_bold_is_what_leads_its_table(board: Leaderboard, page: Page) -> None:
+    bold = [a for tag, a in page.tags if tag == "span" and a.get("class") == "value leads"]
+    shown = [name for group in board.groups for name in (*group.dimensions(), *AGGREGATES)]
+    leading = sum(row.leads(name) for group in board.groups for row in group.rows
+                  for name in {*shown} if row.cell(name).score is not None)  # fmt: skip
+    assert len(bold) == leading > 0
+
+
 def test_bars_hold_their_points(page: Page) -> None:
     bars = 0
     for tag, attributes in page.tags:
@@ -134,7 +143,8 @@ def test_every_record_is_in_the_page(board: Leaderboard, page: Page) -> None:
     for run, said in zip(runs, data["runs"], strict=True):
         scored = {(r.video, r.dimension): r for r in run.records}
         for name, column in said["values"].items():
-            shown = dict(zip(column["samples"], column["scores"], strict=True))
+            places = column["samples"] or range(len(run.samples))
+            shown = dict(zip(places, column["scores"], strict=True))
             for place, sample in enumerate(run.samples):
                 stored = scored[sample.video, name].value
                 assert shown.get(place) == (stored and pytest.approx(stored, rel=1e-5))
@@ -168,7 +178,7 @@ def test_the_worst_come_first_with_their_lowest_clip(board: Leaderboard, page: P
 def test_a_poster_is_the_frame_it_says(page: Page, folder: Path) -> None:
     from vbench_long.video import probe, read_frames
 
-    frames = [f.rgb for f in read_frames(probe(folder / "alpha/videos/000-0.webm"))]
+    frames = [f.rgb for f in read_frames(probe(folder / "alpha #1 %41/videos/000-0.webm"))]
     for cards in page.data["runs"][0]["worst"].values():
         for card in cards:
             coded = base64.b64decode(page.data["posters"][card["poster"]].split(",")[1])
@@ -201,7 +211,7 @@ def test_a_file_that_is_no_video_gives_no_poster(tmp_path: Path) -> None:
 
 def test_paths_lead_from_the_report_to_the_files(page: Page, folder: Path) -> None:
     first, second = page.data["runs"][:2]
-    assert first["base"] == "../alpha/videos/"
+    assert first["base"] == "../alpha #1 %41/videos/"
     for place in first["links"]:
         address = first["base"] + page.data["texts"][place]
         assert (folder / "out" / address).resolve().is_file()
@@ -216,6 +226,20 @@ def test_a_path_stays_a_path_whatever_the_name(name: str, tmp_path: Path) -> Non
     data = one(replace(run, samples=samples), tmp_path).data
     assert data["runs"][0]["base"] == "./"
     assert [p is not None and data["texts"][p] for p in data["runs"][0]["links"]] == [name, False]
+
+
+def test_a_folder_of_images_has_frames_and_nothing_to_play(tmp_path: Path) -> None:
+    folder = tmp_path / "run/videos/v"
+    folder.mkdir(parents=True)
+    for k in range(20):
+        cv2.imwrite(str(folder / f"{k}.png"), np.full((40, 400, 3), 10 * k, np.uint8))
+    run = make_run([replace(ok("v", "scene", 0.5, 0.4), sha256=file_sha256(folder))])
+    data = one(replace(run, folder=tmp_path / "run"), tmp_path).data
+    (card,) = data["runs"][0]["worst"]["scene"]
+    assert data["runs"][0]["links"] == [None] and card["span"] is None
+    coded = base64.b64decode(data["posters"][card["poster"]].split(",")[1])
+    poster = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+    assert poster.shape == (32, 320, 3) and abs(poster.mean() - 160) < 2
 
 
 def test_no_media_means_no_frame_and_no_path(board: Leaderboard, folder: Path) -> None:

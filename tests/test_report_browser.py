@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from report_cases import HOSTILE, mixed_board
+from report_cases import HOSTILE, beside_board, mixed_board
 
 from vbench_long.leaderboard.report import report_html
 
@@ -158,6 +159,7 @@ def test_two_models_side_by_side(page: Reader) -> None:
     assert "Intervals lie apart in" in page.one("#compare-said").text
     page.press("#compare-swap")
     assert "−" in page.texts("#compare-scores tbody tr")[2]
+    assert "apart" in page.texts("#compare-scores tbody tr")[2]
     assert Select(page.one("#compare-a")).first_selected_option.text == "Beta"
 
 
@@ -167,6 +169,45 @@ def test_models_of_two_protocols_get_no_difference(page: Reader) -> None:
     assert "different protocols" in page.one("#compare-said").text
     assert page.texts("#compare-scores thead th") == ["A", "B", "A over B"]
     assert "protocol.clips exact reference" in page.texts("#compare-facts tbody tr")
+
+
+def test_a_published_figure_is_held_against_the_interval(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    file = tmp_path / "index.html"
+    file.write_text(report_html(beside_board(), tmp_path), encoding="utf-8")
+    page = Reader(browser, file.as_uri())
+    page.choose("#compare-b", "Kling (2024-07 high-performance mode)")
+    names = page.texts("#compare-scores tbody th")
+    rows = dict(zip(names, page.texts("#compare-scores tbody tr"), strict=True))
+    assert "B outside A's" in rows["Motion smoothness"] and "+" in rows["Motion smoothness"]
+    assert "its own error is unknown" in page.one("#compare-said").text
+    assert "only its source is on record" in page.one("#facts-said").text
+    page.press("#compare-swap")
+    rows = dict(zip(names, page.texts("#compare-scores tbody tr"), strict=True))
+    assert "A outside B's" in rows["Motion smoothness"]
+    assert page.all("table.beside tr.run") and not page.one("#compare-command").is_displayed()
+    assert page.complaints() == []
+
+
+def test_no_more_models_than_can_be_told_apart(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    file = tmp_path / "index.html"
+    file.write_text(report_html(beside_board(), tmp_path), encoding="utf-8")
+    page = Reader(browser, file.as_uri())
+    assert page.texts("#plot-models > div label")[0] == "Alpha"  # the run stands before the others
+    page.press("#plot-models summary")
+    for _ in range(3):
+        page.press("#plot-models details input:not(:checked)")
+    assert len(page.all("#radar path.line")) == 6
+    assert page.all("#plot-models input:disabled") == page.all("#plot-models input:not(:checked)")
+    assert "take one out" in page.one("#plot-full").text
+    looks = page.run(
+        """return [...document.querySelectorAll("#radar path.line")].map((line) =>
+          getComputedStyle(line).stroke + line.getAttribute("stroke-dasharray"))"""
+    )
+    assert len(set(looks)) == 6
+    page.press("#plot-models > div input")
+    assert not page.all("#plot-models input:disabled")
 
 
 def test_plots_draw_what_is_chosen(page: Reader) -> None:
@@ -188,15 +229,25 @@ def test_from_the_table_to_the_prompts(page: Reader) -> None:
     assert means == sorted(means)
     page.press("#detail-pager button:last-of-type")
     assert page.one("#detail-pager .count").text == "26 to 40 of 40"
-    page.one("#detail-search").send_keys("PROMPT 002")
-    assert page.texts("#detail-prompts tbody th") == ["prompt 002"]
+    page.one("#detail-search").send_keys("prompt 002")
+    assert page.texts("#detail-prompts tbody th") == ["Prompt 002"]
     page.press("#detail-prompts .more")
     assert page.one("#detail-prompts .more").get_attribute("aria-expanded") == "true"
     first, second = page.texts(".samples li")
+    alone = "#detail-prompts tbody tr:first-child td.num"
+    assert page.texts(alone) == [second.split(" ")[0]] * 2  # the mean and the lowest of one score
     assert first.startswith("failed sample 0") and "broken <b>file</b>" in first
     assert "sample 1 · 002-1.webm" in second
     page.press("#detail-prompts .more")
     assert not page.all(".samples")
+
+
+def test_a_prompt_shows_the_mean_and_the_lowest_of_its_samples(page: Reader) -> None:
+    page.press("#detail-prompts .more")
+    shown = [float(text.split(" ")[0]) for text in page.texts(".samples li")]
+    mean, lowest = (float(text) for text in page.texts("#detail-prompts tbody td.num")[:2])
+    assert len(shown) == 2 and shown[0] != shown[1]
+    assert mean == pytest.approx(sum(shown) / 2, abs=0.011) and lowest == min(shown)
 
 
 def test_prompts_sort_by_name_and_score(page: Reader) -> None:
@@ -274,7 +325,8 @@ def test_hostile_names_are_text_everywhere(page: Reader) -> None:
         "document.body.insertAdjacentHTML('beforeend',"
         " '<img src=\"data:,\" onerror=\"document.title = 1\">')",
         "document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\">')",
-        "document.body.append(Object.assign(new Image(), {src: '../alpha/videos/000-0.webm'}))",
+        "document.body.append("
+        "Object.assign(new Image(), {src: '../alpha%20%231%20%2541/videos/000-0.webm'}))",
         "document.body.append(Object.assign(new Image(), {src: 'https://example.com/x.png'}))",
         "fetch('https://example.com/').catch(() => {})",
         "fetch('index.html').catch(() => {})",

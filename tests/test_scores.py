@@ -288,7 +288,7 @@ def test_a_record_without_a_score_changes_no_score(
     which=st.sampled_from(ALL),
     more=st.floats(0.001, 0.5),
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_totals_rise_with_every_dimension(values: list[float], which: str, more: float) -> None:
     scores = dict(zip(ALL, values, strict=True))
     before, after = totals(scores), totals({**scores, which: scores[which] + more})

@@ -75,9 +75,14 @@ def _row(line: Mapping[str, str]) -> PublishedRow:
     return PublishedRow(
         model=line["model"],
         protocol=line["protocol"],
-        scores={name: float(line[name]) / 100 for name in SCALES if line[name]},
-        aggregates={name: float(line[name.lower()]) / 100 for name in AGGREGATES},
+        scores={name: _raw(line[name]) for name in SCALES if line[name]},
+        aggregates={name: _raw(line[name.lower()]) for name in AGGREGATES},
         footage={k: line[k] for k in ("resolution", "fps", "frames", "seconds") if line[k]},
         source=line["source"],
         note=line["note"],
     )
+
+
+def _raw(percent: str) -> float:
+    """A printed percentage as a share, with no digit that was not printed."""
+    return float(f"{percent}e-2")

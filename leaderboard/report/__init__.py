@@ -80,8 +80,8 @@ def _script() -> str:
 def _policy(script: str, style: str) -> str:
     """A Content-Security-Policy under which this script and style alone work.
 
-    `file:` stands beside 'self' because a page opened from disk has no origin to be 'self' in
-    some browsers; a page from a server may not use it.
+    Chromium lets a page opened from disk play files as 'self'; `file:` says so to browsers that
+    give such a page no origin. A page from a server cannot use it.
     """
     return "; ".join(
         (

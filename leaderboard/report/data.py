@@ -151,7 +151,7 @@ def sections(board: Leaderboard) -> list[Section]:
                 lines=tuple(lines),
                 ranked=any(row.rank for row in group.rows),
                 mixed=len({line.kind for line in lines}) > 1,
-                notes=tuple(_notes(group)),
+                notes=tuple(footnotes(group)),
             )
         )
     return found
@@ -191,12 +191,6 @@ def page_data(shown: Sequence[Section], folder: Path, media: Media) -> dict[str,
 
 def _scored(row: Row, name: str) -> bool:
     return row.cell(name).score is not None
-
-
-def _notes(group: Group) -> Iterator[str]:
-    yield from footnotes(group)
-    unsure = (cell.unsure for row in group.rows if row.run for cell in row.cells.values())
-    yield from (f"no interval where {why}" for why in dict.fromkeys(filter(None, unsure)))
 
 
 def _place(rank: tuple[int, int] | None) -> str:

@@ -58,10 +58,10 @@ def run_details(
         posters: filled with pictures as `data:` addresses.
 
     Returns:
-        `prompts`, `videos` and `indices` of the samples; `values`: per dimension the samples that
-        have a score, by place, and the scores; `problems`: for what has no score, [sample,
-        dimension, place in `STATUSES`, reason]; `worst`: per dimension its lowest videos; with
-        media also `base` and `links`: where the samples' videos lie.
+        `prompts`, `videos` and `indices` of the samples; `values`: per dimension the places of the
+        samples that have a score, null if all have, and the scores; `problems`: for what has no
+        score, [sample, dimension, place in `STATUSES`, reason]; `worst`: per dimension its lowest
+        videos; with media also `base` and `links`: where the samples' videos lie.
     """
     number = {sample.video: i for i, sample in enumerate(run.samples)}
     values: dict[str, dict[int, float]] = {}
@@ -80,7 +80,10 @@ def run_details(
         "indices": [sample.index for sample in run.samples],
         "videos": [texts.place(sample.video) for sample in run.samples],
         "values": {
-            name: {"samples": list(values[name]), "scores": list(values[name].values())}
+            name: {
+                "samples": list(values[name]) if len(values[name]) < len(number) else None,
+                "scores": list(values[name].values()),
+            }
             for name in in_order(values)
         },
         "problems": problems,

@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
-
-import cv2
+from typing import TYPE_CHECKING, Final, Literal
 
 from vbench_long.errors import VideoError
 from vbench_long.store import Run
-from vbench_long.video import Image, file_sha256, probe, read_frames
+
+if TYPE_CHECKING:
+    from vbench_long.video import Image
 
 Media = Literal["linked", "none"]
 """Whether a report shows frames of videos and plays the files where they lie."""
@@ -49,6 +49,9 @@ def take(path: Path, sha256: str, frames: Collection[int]) -> Footage:
             elsewhere cannot put private videos into a report.
         frames: frame numbers from 0.
     """
+    # Loaded here: a report without media, or of a run without files, needs no decoder.
+    from vbench_long.video import file_sha256, probe, read_frames
+
     try:
         if file_sha256(path) != sha256:
             return Footage(None, {}, "the file has changed since it was judged")
@@ -67,6 +70,8 @@ def take(path: Path, sha256: str, frames: Collection[int]) -> Footage:
 
 
 def _poster(rgb: Image) -> str:
+    import cv2
+
     height, width = rgb.shape[:2]
     if width > POSTER_WIDTH:
         size = (POSTER_WIDTH, max(1, round(height * POSTER_WIDTH / width)))

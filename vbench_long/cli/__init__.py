@@ -8,11 +8,23 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from vbench_long import __version__
 from vbench_long.errors import VBenchLongError
 
-COMMANDS = ("evaluate", "leaderboard", "verify", "dimensions", "prompts", "weights", "sensitivity")
+COMMANDS = (
+    "evaluate",
+    "leaderboard",
+    "compare",
+    "verify",
+    "import",
+    "export",
+    "dimensions",
+    "prompts",
+    "weights",
+    "sensitivity",
+)
 EXIT_CODES = (
     "exit codes: 0 fine, 1 a gate failed, 2 usage, 3 some videos failed (the rest is stored), "
     "4 environment (disk, weights, device), 130 interrupted"
@@ -30,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-v", "--verbose", action="store_true", help="show debugging messages")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = import_module(f"vbench_long.cli.{name}")
+        file = f"{name}_" if iskeyword(name) else name  # `import` is no name for a module
+        module = import_module(f"vbench_long.cli.{file}")
         command = commands.add_parser(
             name,
             help=module.HELP,

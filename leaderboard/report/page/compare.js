@@ -108,7 +108,7 @@ function drawFacts(a, b) {
     : differ.length
       ? `${differ.length} of ${keys.length} recorded facts differ.`
       : `All ${keys.length} recorded facts are the same.`;
-  byId("compare-facts").hidden = !differ.length;
+  byId("compare-facts").parentElement.hidden = !differ.length;
   byId("compare-facts").tBodies[0].replaceChildren(
     ...differ.map((key) =>
       el("tr", null, el("th", { scope: "row" }, key), el("td", null, show_(first, key)), el("td", null, show_(second, key)))

@@ -43,7 +43,7 @@ function chooseDimension(name) {
   byId("detail-score").replaceChildren(
     el("strong", null, show(column, cell?.value)),
     !cell ? "" : isNumber(cell.low) ? `95 % interval ${showInterval(column, cell)}` : `no interval: ${cell.unsure}`,
-    without ? ` · ${without} videos have no score` : ""
+    without ? ` · without a score: ${without}` : ""
   );
   details.prompts = promptScores(run, name);
   drawSpread(column);
@@ -54,7 +54,7 @@ function chooseDimension(name) {
 /** The samples of each prompt that the dimension was asked for, with mean and lowest score. */
 function promptScores(run, name) {
   const { samples, scores } = run.values[name];
-  const asked = samples.map((sample, i) => ({ sample, value: scores[i] }));
+  const asked = scores.map((value, i) => ({ sample: samples ? samples[i] : i, value }));
   for (const problem of run.problems) {
     if (problem[1] === name) asked.push({ sample: problem[0], value: null, problem });
   }
