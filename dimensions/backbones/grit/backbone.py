@@ -61,7 +61,7 @@ class Grit:
         self.compute = compute
         self.batch = 8 if on_cpu else 32
         self.pictures_at_once = 1 if on_cpu else 16
-        self.boxes_at_once = 16 if on_cpu else 256
+        self.boxes_at_once = 32 if on_cpu else 256
         self.net = load(self.shape, weights, self.checkpoint).to(compute.device)
         self.net.pyramid = compiled(self.net.pyramid, compute)
         self.vocabulary = vocabulary(weights)

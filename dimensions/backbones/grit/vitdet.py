@@ -15,8 +15,8 @@ from torch import Tensor, nn
 STRIDES = (8, 16, 32, 64, 128)
 """Pixels from cell to cell of the five maps."""
 
-BIAS_NUMBERS = 1 << 25
-"""Most numbers that the biases of one attention call may take: 128 MiB."""
+CPU_BIASES, GPU_BIASES = 1 << 22, 1 << 27
+"""Most numbers of the biases of one call of attention: what stays in a cache, and half a GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,7 @@ class Encoder(nn.Module):
         self.patches = nn.Conv2d(3, shape.width, shape.patch, shape.patch)
         self.positions = nn.Parameter(torch.empty(1, shape.positions**2 + 1, shape.width))
         self.blocks = nn.ModuleList(
-            Block(shape.width, shape.heads, shape.side)
-            if index in shape.everywhere
-            else Block(shape.width, shape.heads, shape.window, windowed=True)
+            Block(shape, 0 if index in shape.everywhere else shape.window)
             for index in range(shape.depth)
         )
 
@@ -82,31 +80,20 @@ class Block(nn.Module):
     """Transformer block, normalised before attention and before the perceptron.
 
     Args:
-        width: of a token.
-        heads: of the attention.
-        side: of the grids the tables of relative positions were trained on.
-        windowed: whether the block looks at squares of that side instead of everything.
+        shape: of the encoder.
+        window: side of the squares the block looks at; 0 if it looks at everything.
     """
 
-    def __init__(self, width: int, heads: int, side: int, *, windowed: bool = False) -> None:
+    def __init__(self, shape: EncoderShape, window: int) -> None:
         super().__init__()
-        self.window = side if windowed else 0
-        self.norm1 = nn.LayerNorm(width, 1e-6)
-        self.attn = Attention(width, heads, side)
-        self.norm2 = nn.LayerNorm(width, 1e-6)
-        self.mlp = Perceptron(width, 4 * width)
+        self.norm1 = nn.LayerNorm(shape.width, 1e-6)
+        self.attn = Attention(shape.width, shape.heads, window or shape.side, window)
+        self.norm2 = nn.LayerNorm(shape.width, 1e-6)
+        self.mlp = Perceptron(shape.width, 4 * shape.width)
 
     def forward(self, x_BhwD: Tensor) -> Tensor:
         """(B, h, w, D) -> the same."""
-        high, wide = x_BhwD.shape[1:3]
-        y_BhwD = self.norm1(x_BhwD)
-        if self.window:
-            # What pads the last windows is attended to like everything else: there is no mask.
-            y_BhwD = self.attn(windows(y_BhwD, self.window))
-            y_BhwD = joined(y_BhwD, self.window, high, wide)
-        else:
-            y_BhwD = self.attn(y_BhwD)
-        x_BhwD = x_BhwD + y_BhwD
+        x_BhwD = x_BhwD + self.attn(self.norm1(x_BhwD))
         out_BhwD: Tensor = x_BhwD + self.mlp(self.norm2(x_BhwD))
         return out_BhwD
 
@@ -130,11 +117,17 @@ class Attention(nn.Module):
 
     Logits are ``q k / sqrt(E) + q Th[i - u] + q Tw[j - v]`` from place (i, j) to place (u, v),
     with tables for rows and columns that all heads share.
+
+    Args:
+        width: of a token.
+        heads: of the attention.
+        side: of the grids the tables were trained on.
+        window: side of the squares the grid is cut into; 0 leaves it whole.
     """
 
-    def __init__(self, width: int, heads: int, side: int) -> None:
+    def __init__(self, width: int, heads: int, side: int, window: int = 0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.window = heads, window
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.rows = nn.Parameter(torch.empty(2 * side - 1, width // heads))
@@ -142,26 +135,39 @@ class Attention(nn.Module):
 
     def forward(self, x_BhwD: Tensor) -> Tensor:
         """(B, h, w, D) -> the same."""
-        count, high, wide, _ = x_BhwD.shape
-        qkv_BL3AE = self.qkv(x_BhwD).view(count, high * wide, 3, self.heads, -1)
+        high, wide = x_BhwD.shape[1:3]
+        qkv_BhwX = self.qkv(x_BhwD)
+        if self.window:
+            # Squares at the edges are filled up with zeros, of which this makes the bias. They are
+            # attended to like everything else: there is no mask.
+            squares_NSSX = windows(qkv_BhwX, self.window, self.qkv.bias)
+            seen_BhwD = joined(self._attend(squares_NSSX), high, wide)
+        else:
+            seen_BhwD = self._attend(qkv_BhwX)
+        out_BhwD: Tensor = self.proj(seen_BhwD)
+        return out_BhwD
+
+    def _attend(self, qkv_BhwX: Tensor) -> Tensor:
+        """Queries, keys and values of grids, one after another (B, h, w, 3 D) -> (B, h, w, D)."""
+        count, high, wide, _ = qkv_BhwX.shape
+        qkv_BL3AE = qkv_BhwX.reshape(count, high * wide, 3, self.heads, -1)
         q_BALE, k_BALE, v_BALE = qkv_BL3AE.permute(2, 0, 3, 1, 4)
-        q_BAhwE = q_BALE.reshape(count, self.heads, high, wide, -1)
         rows_huE, columns_wvE = relative(self.rows, high), relative(self.columns, wide)
-        seen_BAhwE = torch.empty_like(q_BAhwE)
+        seen_BLAE = qkv_BL3AE.new_empty(qkv_BL3AE[:, :, 0].shape)
         # The biases of all queries at once would be most of the memory GRiT needs.
-        at_once = max(1, BIAS_NUMBERS // (count * self.heads * high * wide**2))
+        most = CPU_BIASES if qkv_BhwX.device.type == "cpu" else GPU_BIASES
+        at_once = max(1, most // (count * self.heads * high * wide**2))
         for top in range(0, high, at_once):
-            here = slice(top, top + at_once)
-            q_BArwE = q_BAhwE[:, :, here]
-            by_row_BArwu = torch.einsum("barwe,rue->barwu", q_BArwE, rows_huE[here])
+            here = slice(top * wide, (top + at_once) * wide)
+            q_BAQE = q_BALE[:, :, here]
+            q_BArwE = q_BAQE.reshape(count, self.heads, -1, wide, q_BAQE.shape[-1])
+            by_row_BArwu = torch.einsum("barwe,rue->barwu", q_BArwE, rows_huE[top : top + at_once])
             by_column_BArwv = torch.einsum("barwe,wve->barwv", q_BArwE, columns_wvE)
             bias_BArwuv = by_row_BArwu[..., None] + by_column_BArwv[..., None, :]
-            seen_BAQE = F.scaled_dot_product_attention(
-                q_BArwE.flatten(2, 3), k_BALE, v_BALE, bias_BArwuv.flatten(4).flatten(2, 3)
-            )
-            seen_BAhwE[:, :, here] = seen_BAQE.reshape(q_BArwE.shape)
-        out_BhwD: Tensor = self.proj(seen_BAhwE.permute(0, 2, 3, 1, 4).flatten(3))
-        return out_BhwD
+            bias_BAQL = bias_BArwuv.flatten(4).flatten(2, 3)
+            seen_BAQE = F.scaled_dot_product_attention(q_BAQE, k_BALE, v_BALE, bias_BAQL)
+            seen_BLAE[:, here] = seen_BAQE.transpose(1, 2)
+        return seen_BLAE.view(count, high, wide, -1)
 
 
 def relative(table_PE: Tensor, size: int) -> Tensor:
@@ -176,24 +182,26 @@ def relative(table_PE: Tensor, size: int) -> Tensor:
     return table_PE[at_S[:, None] - at_S + size - 1]
 
 
-def windows(x_BhwD: Tensor, side: int) -> Tensor:
-    """Squares of a grid, row by row, that of the first picture first: (B n, side, side, D).
+def windows(x_BhwX: Tensor, side: int, filling_X: Tensor) -> Tensor:
+    """Squares of a grid, row by row, those of the first picture first: (N, side, side, X).
 
-    The grid is extended to the right and to the bottom, with zeros, to whole squares.
+    The grid is extended to the right and to the bottom, with `filling_X`, to whole squares.
     """
-    count, high, wide, _ = x_BhwD.shape
+    count, high, wide, length = x_BhwX.shape
     rows, columns = -(-high // side), -(-wide // side)
-    x_BhwD = F.pad(x_BhwD, (0, 0, 0, columns * side - wide, 0, rows * side - high))
-    squares_BrScSD = x_BhwD.view(count, rows, side, columns, side, -1)
-    return squares_BrScSD.transpose(2, 3).flatten(0, 2)
+    filled_BhwX = filling_X.expand(count, rows * side, columns * side, length).clone()
+    filled_BhwX[:, :high, :wide] = x_BhwX
+    squares_BrScSX = filled_BhwX.view(count, rows, side, columns, side, length)
+    return squares_BrScSX.transpose(2, 3).flatten(0, 2)
 
 
-def joined(squares_NSSD: Tensor, side: int, high: int, wide: int) -> Tensor:
-    """The grids (B, high, wide, D) that `windows` cut."""
+def joined(squares_NSSX: Tensor, high: int, wide: int) -> Tensor:
+    """The grids (B, high, wide, X) that `windows` cut."""
+    _, side, _, length = squares_NSSX.shape
     rows, columns = -(-high // side), -(-wide // side)
-    squares_BrcSSD = squares_NSSD.view(-1, rows, columns, side, side, squares_NSSD.shape[-1])
-    grids_BhwD = squares_BrcSSD.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-    return grids_BhwD[:, :high, :wide]
+    squares_BrcSSX = squares_NSSX.view(-1, rows, columns, side, side, length)
+    filled_BhwX = squares_BrcSSX.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    return filled_BhwX[:, :high, :wide]
 
 
 class Pyramid(nn.Module):
