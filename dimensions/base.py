@@ -87,8 +87,9 @@ class Dimension(ABC):
     Class attributes:
         name: the official name, with underscores.
         bounds: legal range of a score (lowest, highest); outside it the record is an error.
-        backbones: per backend, the backbone that plays each role. A backend that is absent
-            has no honest version of this dimension.
+        backbones: per backend, the backbone that plays each role, with the view of it that is
+            meant if it has several. A backend that is absent has no honest version of this
+            dimension.
         revision: raised when the arithmetic, its own or its backbones', changes a score.
     """
 
@@ -173,6 +174,28 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class Viewer(Protocol):
+    """A backbone that has several views of a frame: "grit/captions" asks `grit` for "captions".
+
+    All views of one call are computed together, so that what they have in common is done once.
+    """
+
+    def look(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> list[Feature]:
+        """One feature per item, of the view named for it.
+
+        Raises:
+            VideoError: these frames cannot be measured.
+        """
+        ...
+
+
+def backbone_and_view(name: str) -> tuple[str, str]:
+    """What a dimension calls a backbone, cut in two: "grit/captions" is `grit` and "captions"."""
+    backbone, _, view = name.partition("/")
+    return backbone, view
+
+
 _ROOM = "vbench_long.dimensions"
 
 DIMENSIONS: Registry[type[Dimension]] = Registry(
@@ -185,7 +208,11 @@ DIMENSIONS: Registry[type[Dimension]] = Registry(
         "dynamic_degree": f"{_ROOM}.dynamic_degree:DynamicDegree",
         "aesthetic_quality": f"{_ROOM}.aesthetic_quality:AestheticQuality",
         "imaging_quality": f"{_ROOM}.imaging_quality:ImagingQuality",
+        "object_class": f"{_ROOM}.object_class:ObjectClass",
+        "multiple_objects": f"{_ROOM}.multiple_objects:MultipleObjects",
         "human_action": f"{_ROOM}.human_action:HumanAction",
+        "color": f"{_ROOM}.color:Color",
+        "spatial_relationship": f"{_ROOM}.spatial_relationship:SpatialRelationship",
         "scene": f"{_ROOM}.scene:Scene",
         "appearance_style": f"{_ROOM}.appearance_style:AppearanceStyle",
         "temporal_style": f"{_ROOM}.temporal_style:TemporalStyle",
@@ -215,6 +242,7 @@ BACKBONES: Registry[type[Backbone]] = Registry(
         "umt_l16": f"{_ROOM}.backbones.umt:UmtL16",
         "viclip_l14": f"{_ROOM}.backbones.viclip:ViClipL14",
         "clip_style_b32": f"{_ROOM}.backbones.clip_style:ClipStyleB32",
+        "grit": f"{_ROOM}.backbones.grit:Grit",
     },
     group="vbench_long.backbones",
 )
@@ -237,6 +265,7 @@ CHECKPOINTS: Mapping[str, tuple[str, ...]] = {
     "umt_l16": ("umt_l16",),
     "viclip_l14": ("viclip_l14",),
     "clip_style_b32": ("clip_vitb32",),
+    "grit": ("grit_b", "bert_vocabulary"),
 }
 """The networks among the backbones, and the catalog's checkpoints each loads.
 

@@ -181,7 +181,7 @@ def frames_TCHW(frames: Sequence[Frame], device: torch.device) -> Tensor:  # noq
 
     def upload(rgb: Image) -> Tensor:
         # The transposed copy is writeable, which torch wants of memory it shares.
-        return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))).to(device)
+        return torch.from_numpy(np.array(rgb.transpose(2, 0, 1), order="C")).to(device)
 
     return torch.stack([frame.derive(("tensor", str(device)), upload) for frame in frames])
 

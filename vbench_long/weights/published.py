@@ -24,6 +24,7 @@ _VBENCH_WHEEL = (
     "13e401ec97d2686397201dfe74e2dda88b3695192de1b25a5ab267ab8960/vbench-0.1.5-py3-none-any.whl"
 )
 _BERT_VOCABULARY = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+_GRIT = ("object_class", "multiple_objects", "color", "spatial_relationship")
 _DEVELOPMENT = "only for the clip-to-clip models of VBench-Long's development mode"
 
 PUBLISHED = (
@@ -238,11 +239,28 @@ PUBLISHED = (
         ),
         licence="Apache-2.0",
         commercial=True,
-        dimensions=("scene",),
+        dimensions=("scene", *_GRIT),
         sha256=_BERT_VOCABULARY,
         size=231_508,
         cache_paths=("vbench/bert_model/bert-base-uncased/vocab.txt",),
         note="the 30522 word pieces of BERT, uncased",
+    ),
+    Checkpoint(
+        name="grit_b",
+        file="grit_b_densecap_objectdet.pth",
+        published=(
+            Url(
+                "https://datarelease.blob.core.windows.net/grit/models/"
+                "grit_b_densecap_objectdet.pth"
+            ),
+            Hub("OpenGVLab/VBench_Used_Models", "grit_b_densecap_objectdet.pth"),
+        ),
+        licence="MIT for its authors' code; none is stated with the file",
+        commercial=False,
+        dimensions=_GRIT,
+        cache_paths=("vbench/grit_model/grit_b_densecap_objectdet.pth",),
+        entry="model",
+        prefix="module.",
     ),
     Checkpoint(
         name="umt_l16",
