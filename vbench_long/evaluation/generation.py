@@ -201,7 +201,7 @@ def _plan(config: GenerateConfig) -> tuple[Making, Sequence[Sample]]:
         config.negative_prompt,
         image,
     )
-    if image is not None and not (making.outline and making.outline.takes_image):
+    if image is not None and making.outline and not making.outline.takes_image:
         raise UsageError(f"{config.model} starts from no image", str(config.image), "omit --image")
     return making, samples
 
