@@ -153,7 +153,7 @@ def forecast(config: GenerateConfig) -> Forecast:
         fps=None if fps is None else float(fps),
         outline=making.outline,
         seconds=mean if told is None else told,
-        measured=told is None,
+        measured=told is None and mean is not None,
     )
 
 
