@@ -302,7 +302,7 @@ def same(got: list[list], expected: list[list]) -> bool:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_kept_detections(tiny: TinyGrit, seed: int) -> None:
-    (got,) = found(tiny([picture(0, seed, 96, 160, 16)]))
+    (got,) = found(tiny([picture(0, seed, 90, 150, 16)]))
     assert len(got) >= 2
     assert same(got, GOLDEN["tiny"][str(seed)])
 
@@ -353,6 +353,7 @@ def test_the_views_of_a_frame_share_their_work(tiny: TinyGrit) -> None:
         assert [[*row[:3], ""] for row in captioned] == plain
         assert any(row[3] for row in captioned)
     assert found(tiny.look(items, ["objects"] * 2)) == [seen[0], seen[2]]
+    assert found(tiny.look(items, ["objects", "captions"])) == [seen[0], seen[3]]
     assert found(tiny(items)) == [seen[1], seen[3]]
 
 

@@ -85,6 +85,13 @@ def test_object_class_counts_as_published(wanted: str) -> None:
     assert score.parts == {"success_frame_count": sum(hits[:5]) + 11 * hits[5], "frame_count": 16}
 
 
+def test_names_are_compared_as_a_whole() -> None:
+    frame = [thing("caterpillar"), thing("hot dog"), thing("Cat")]
+    assert judged("object_class", [frame], facts("object_class", object="cat")).value == 0
+    both = facts("multiple_objects", object="caterpillar and dog")
+    assert judged("multiple_objects", [frame], both).value == 0
+
+
 @pytest.mark.parametrize("wanted", RULES["multiple_objects_count"])
 def test_multiple_objects_counts_as_published(wanted: str) -> None:
     score = judged("multiple_objects", FRAMES, facts("multiple_objects", object=wanted))
@@ -167,6 +174,9 @@ def test_quirks_of_the_published_relation() -> None:
         assert judged("spatial_relationship", [cats], video).value == 1  # no dog needed
         assert judged("spatial_relationship", [[cats[0], dog]], video).value == 1  # either side
     assert judged("spatial_relationship", [[dog], []], video).value == 0
+    overlapping = clearness((0, 0, 23, 10), (17, 0, 40, 10), (1, 0))  # 60 of 400 pixels
+    assert overlapping == pytest.approx(0.1 / 0.15)
+    assert clearness((0, 0, 21, 10), (19, 0, 40, 10), (1, 0)) == 1  # 20 of 400
     assert intersection_over_union((5, 5, 5, 5), (7, 7, 7, 7)) == 0
     assert intersection_over_union((0, 0, 4, 4), (2, 0, 6, 4)) == pytest.approx(1 / 3)
 
@@ -299,6 +309,10 @@ def test_four_dimensions_in_one_pass_of_one_network(video: Path) -> None:
     assert runner.counts.calls == {"grit": 4}
     assert set(runner.counts.seconds) == {"grit"}
     assert all(record.seconds > 0 for record in found.values())
+    strict = Runner(choose_dimensions(["color"], "reference", rules="strict"), runner._networks)
+    sample = Sample("v", "", 0, "", auxiliary={"color": {"color": "ae", "object": "zc nj"}})
+    (record,) = strict.judge(sample, video, ["color"])
+    assert record.value == 1  # captions came
 
 
 def test_a_prompt_that_says_nothing_costs_only_its_own_rows(video: Path) -> None:
