@@ -277,10 +277,10 @@ class Tiny(Networks):
 
 
 AUXILIARY = {
-    "object_class": {"object": "zc nj"},
-    "multiple_objects": {"object": "zc nj and ch nj"},
+    "object_class": {"object": "word77 word247"},
+    "multiple_objects": {"object": "word77 word247 and word184 word247"},
     "color": {"color": "red"},
-    "spatial_relationship": related("zc nj", "ch nj", "on the left of"),
+    "spatial_relationship": related("word77 word247", "word184 word247", "on the left of"),
 }
 
 
@@ -291,7 +291,7 @@ def video(make_video: Callable[..., Path]) -> Path:
 
 
 def records(runner: Runner, video: Path, **auxiliary: Any) -> dict[str, Record]:
-    sample = Sample("v.mp4", "a red zc nj", 0, "", dimensions=NAMES, auxiliary=auxiliary)
+    sample = Sample("v.mp4", "a red word77 word247", 0, "", dimensions=NAMES, auxiliary=auxiliary)
     return {record.dimension: record for record in runner.judge(sample, video, NAMES)}
 
 
@@ -301,7 +301,7 @@ def test_four_dimensions_in_one_pass_of_one_network(video: Path) -> None:
     assert found["object_class"].value == 1
     assert found["multiple_objects"].value == 1
     assert found["color"].status is Status.EXCLUDED
-    assert found["color"].error == "no 'zc nj' of any colour is seen"
+    assert found["color"].error == "no 'word77 word247' of any colour is seen"
     assert 0 < found["spatial_relationship"].value <= 1
     assert runner.counts.loads == {"grit": 1}
     assert runner.counts.decodes == {"v.mp4": 1} and runner.counts.frames == {"v.mp4": 14}
@@ -310,7 +310,9 @@ def test_four_dimensions_in_one_pass_of_one_network(video: Path) -> None:
     assert set(runner.counts.seconds) == {"grit"}
     assert all(record.seconds > 0 for record in found.values())
     strict = Runner(choose_dimensions(["color"], "reference", rules="strict"), runner._networks)
-    sample = Sample("v", "", 0, "", auxiliary={"color": {"color": "ae", "object": "zc nj"}})
+    sample = Sample(
+        "v", "", 0, "", auxiliary={"color": {"color": "word104", "object": "word77 word247"}}
+    )
     (record,) = strict.judge(sample, video, ["color"])
     assert record.value == 1  # captions came
 
