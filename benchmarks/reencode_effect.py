@@ -59,7 +59,7 @@ def first_clip(path: Path) -> tuple[list[Image], list[Image]]:
     encoder = Reencoder(int(info.fps))
     for rgb in frames:
         encoder.add(rgb)
-    return frames, list(encoder.frames())
+    return frames, [frame.rgb for frame in encoder.frames()]
 
 
 def measure(path: Path) -> Row:

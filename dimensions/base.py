@@ -1,9 +1,9 @@
 """What a dimension and a backbone are.
 
-A dimension names the frames it needs as *items* (tuples of frame indices) for its backbones, and
-turns the features that come back into scores. A backbone turns items into features. Neither knows
-where frames come from; the evaluation decodes each frame once, computes each item once, and hands
-every dimension its features.
+A dimension names what it needs as *items* (tuples of frame indices, or texts) for its backbones,
+and turns the features that come back into scores. A backbone turns items into features. Neither
+knows where frames come from; the evaluation decodes each frame once, computes each item once, and
+hands every dimension its features.
 """
 
 from __future__ import annotations
@@ -12,26 +12,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vbench_long.errors import UsageError
 from vbench_long.registry import Registry
 from vbench_long.video import Clip, Frame
 
-Item = tuple[int, ...]
-"""Indices, in the video, of the frames one feature is computed from: (i,), (i, j), ..."""
+Item = tuple[int, ...] | str
+"""What one feature is computed from: frames, by their indices in the video, (i,), (i, j), ...; or
+a text."""
 
-Feature = NDArray[np.floating]
-"""What a backbone makes of one item: a small float array (a vector, or a few scalars)."""
+Feature = NDArray[Any]
+"""What a backbone makes of one item: a small array (a vector, a few scalars, a caption)."""
 
 Items = Mapping[str, Sequence[Item]]
 """Per role ("frame", "pair", ...) the items wanted."""
 
 Features = Mapping[str, Sequence[Feature]]
 """Per role the features, in the order of the items."""
+
+Rules = Literal["parity", "strict"]
+"""Whether a dimension keeps the published program's quirks, so that its scores compare with
+published ones, or does what its paper says. A dimension whose program does that has one way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,13 @@ class VideoFacts:
     fps: Fraction
     prompt: str = ""
     auxiliary: Mapping[str, Any] = field(default_factory=dict)
+
+    def auxiliary_text(self, *path: str) -> str:
+        """The text at `path` of the auxiliary information; empty where nothing stands there."""
+        node: object = self.auxiliary
+        for key in path:
+            node = node.get(key) if isinstance(node, Mapping) else None
+        return node if isinstance(node, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +87,9 @@ class Dimension(ABC):
     Class attributes:
         name: the official name, with underscores.
         bounds: legal range of a score (lowest, highest); outside it the record is an error.
-        backbones: per backend, the backbone that plays each role. A backend that is absent
-            has no honest version of this dimension.
+        backbones: per backend, the backbone that plays each role, with the view of it that is
+            meant if it has several. A backend that is absent has no honest version of this
+            dimension.
         revision: raised when the arithmetic, its own or its backbones', changes a score.
     """
 
@@ -86,7 +98,7 @@ class Dimension(ABC):
     backbones: ClassVar[Mapping[str, Mapping[str, str]]]
     revision: ClassVar[int] = 1
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, rules: Rules = "parity") -> None:
         if backend not in self.backbones:
             have = " or ".join(f"--backend {name}" for name in self.backbones)
             raise UsageError(
@@ -95,11 +107,13 @@ class Dimension(ABC):
                 f"use {have}" if have else "it needs weights this release cannot load yet",
             )
         self.backend = backend
+        self.rules = rules
 
     @property
     def identity(self) -> str:
         """What computes the score; stored with every record."""
-        return f"{self.name}/{self.backend}/{self.revision}"
+        strict = "/strict" if self.rules == "strict" else ""
+        return f"{self.name}/{self.backend}/{self.revision}{strict}"
 
     @abstractmethod
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
@@ -147,6 +161,41 @@ class Backbone(Protocol):
         ...
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """A backbone that reads texts as well as it sees frames."""
+
+    def read(self, text: str) -> Feature:
+        """The feature of `text`.
+
+        Raises:
+            VideoError: the text cannot be read (too long, say); the fix is named.
+        """
+        ...
+
+
+@runtime_checkable
+class Viewer(Protocol):
+    """A backbone that has several views of a frame: "grit/captions" asks `grit` for "captions".
+
+    All views of one call are computed together, so that what they have in common is done once.
+    """
+
+    def look(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> list[Feature]:
+        """One feature per item, of the view named for it.
+
+        Raises:
+            VideoError: these frames cannot be measured.
+        """
+        ...
+
+
+def backbone_and_view(name: str) -> tuple[str, str]:
+    """What a dimension calls a backbone, cut in two: "grit/captions" is `grit` and "captions"."""
+    backbone, _, view = name.partition("/")
+    return backbone, view
+
+
 _ROOM = "vbench_long.dimensions"
 
 DIMENSIONS: Registry[type[Dimension]] = Registry(
@@ -159,6 +208,15 @@ DIMENSIONS: Registry[type[Dimension]] = Registry(
         "dynamic_degree": f"{_ROOM}.dynamic_degree:DynamicDegree",
         "aesthetic_quality": f"{_ROOM}.aesthetic_quality:AestheticQuality",
         "imaging_quality": f"{_ROOM}.imaging_quality:ImagingQuality",
+        "object_class": f"{_ROOM}.object_class:ObjectClass",
+        "multiple_objects": f"{_ROOM}.multiple_objects:MultipleObjects",
+        "human_action": f"{_ROOM}.human_action:HumanAction",
+        "color": f"{_ROOM}.color:Color",
+        "spatial_relationship": f"{_ROOM}.spatial_relationship:SpatialRelationship",
+        "scene": f"{_ROOM}.scene:Scene",
+        "appearance_style": f"{_ROOM}.appearance_style:AppearanceStyle",
+        "temporal_style": f"{_ROOM}.temporal_style:TemporalStyle",
+        "overall_consistency": f"{_ROOM}.overall_consistency:OverallConsistency",
     },
     group="vbench_long.dimensions",
 )
@@ -180,6 +238,11 @@ BACKBONES: Registry[type[Backbone]] = Registry(
         "raft": f"{_ROOM}.backbones.raft:Raft",
         "amt_s": f"{_ROOM}.backbones.amt:AmtS",
         "musiq_spaq": f"{_ROOM}.backbones.musiq:MusiqSpaq",
+        "tag2text": f"{_ROOM}.backbones.tag2text:Tag2Text",
+        "umt_l16": f"{_ROOM}.backbones.umt:UmtL16",
+        "viclip_l14": f"{_ROOM}.backbones.viclip:ViClipL14",
+        "clip_style_b32": f"{_ROOM}.backbones.clip_style:ClipStyleB32",
+        "grit": f"{_ROOM}.backbones.grit:Grit",
     },
     group="vbench_long.backbones",
 )
@@ -198,6 +261,11 @@ CHECKPOINTS: Mapping[str, tuple[str, ...]] = {
     "raft": ("raft_things",),
     "amt_s": ("amt_s",),
     "musiq_spaq": ("musiq_spaq",),
+    "tag2text": ("tag2text", "tag2text_tags", "bert_vocabulary"),
+    "umt_l16": ("umt_l16",),
+    "viclip_l14": ("viclip_l14",),
+    "clip_style_b32": ("clip_vitb32",),
+    "grit": ("grit_b", "bert_vocabulary"),
 }
 """The networks among the backbones, and the catalog's checkpoints each loads.
 

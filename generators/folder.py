@@ -29,7 +29,7 @@ def create(options: Mapping[str, str]) -> Folder:
 class Folder:
     """Generator of nothing new.
 
-    A request's seed, negative prompt and first frame change nothing: the videos are made.
+    A request's seed and negative prompt change nothing: the videos are made.
 
     Attributes:
         fps: None; each video keeps its own rate.
@@ -57,8 +57,10 @@ class Folder:
         """The file of this sample.
 
         Raises:
-            GenerationError: there is none, or it is no mp4.
+            GenerationError: there is none, or it is no mp4; or a first frame is given.
         """
+        if request.image is not None:
+            raise GenerationError("folder starts from no image", request.prompt, "give no image")
         name = f"sample {request.index} of '{request.prompt[:60]}'"
         file = self._files.get((request.prompt, request.index))
         if file is None or not file.exists():

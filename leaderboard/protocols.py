@@ -20,13 +20,15 @@ PUBLISHED_PROTOCOL: Final[Mapping[str, Any]] = {
     "clips": "reference",
     "scenes": None,
     "static_filter": True,
+    "strict": False,
     "precision": "fp32",
     "suite": f"vbench {OFFICIAL_SUITE}",
 }
 """What a run's protocol must say so that it compares with published VBench-Long rows.
 
 Source: VBench-Long's evaluation script: networks, hidden encode, static filter, no cut detection,
-the official prompts. It computed CLIP's cosines in fp16 on CUDA; fp32 is nearest.
+the program's own rules, the official prompts. It computed CLIP's cosines in fp16 on CUDA; fp32 is
+nearest.
 """
 
 _FLICKERING: Final = "temporal_flickering"

@@ -90,7 +90,8 @@ def test_absent_weights_are_listed_with_one_command(tmp_path: Path, make_video: 
     assert set(command) == {
         "dino_vitb16", "dinov2_vitb14", "clip_vitb32", "dreamsim_clip_vitb16", "raft_things",
         "dreamsim_open_clip_vitb16", "dreamsim_lora", "amt_s", "clip_vitl14", "musiq_spaq",
-        "laion_aesthetic_l14",
+        "laion_aesthetic_l14", "tag2text", "tag2text_tags", "bert_vocabulary", "umt_l16",
+        "viclip_l14", "grit_b",
     }  # fmt: skip
     assert not (tmp_path / "run").exists()
     without = call(

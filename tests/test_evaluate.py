@@ -352,7 +352,7 @@ def test_nothing_to_judge_is_said(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"dimensions": ("subject_consistancy",)}, "did you mean 'subject_consistency'"),
-        ({"dimensions": ("scene",)}, "needs published weights"),
+        ({"dimensions": ("scene",)}, "no 'classical' version"),
         ({"dimensions": ("aesthetic_quality",)}, "no 'classical' version"),
         ({"backend": "clasical"}, "did you mean 'classical'"),
         ({"suite": "lng"}, "long"),

@@ -20,7 +20,7 @@ from conftest import moving_frames
 from generation_cases import TINY, Fake, Register, contents, fake, faked, hidden, read, rows
 
 from vbench_long.cli import main, progress
-from vbench_long.errors import UsageError
+from vbench_long.errors import GenerationError, UsageError
 from vbench_long.evaluation import RunConfig, evaluate
 from vbench_long.evaluation.generation import GenerateConfig, generate
 from vbench_long.evaluation.video_folder import sidecar_of
@@ -311,6 +311,11 @@ def test_an_image_needs_a_generator_that_starts_from_one(
     assert main(command(tmp_path / "out", "--image", tmp_path / "first.png")) == 2
     assert "synthetic starts from no image" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    file = make_video("a-0.mp4", folder=tmp_path / "there")
+    with pytest.raises(GenerationError, match="folder starts from no image"):
+        GENERATORS.get("folder")({"path": str(file)}).generate(
+            Request("a", 0, image=moving_frames(1)[0])
+        )
 
 
 def test_checkpoint_is_an_option_of_the_generator(tmp_path: Path, fake: Register) -> None:

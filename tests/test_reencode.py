@@ -26,7 +26,7 @@ def reencoded(frames: list[np.ndarray], rate: int) -> list[np.ndarray]:
     encoder = Reencoder(rate)
     for frame in frames:
         encoder.add(frame)
-    return list(encoder.frames())
+    return [frame.rgb for frame in encoder.frames()]
 
 
 @pytest.mark.shared

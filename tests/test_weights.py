@@ -24,7 +24,8 @@ from vbench_long.cli import weights as command
 from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.prompts import OFFICIAL_DIMENSIONS
 from vbench_long.weights import catalog, fetch
-from vbench_long.weights.catalog import CATALOG, Found, Hub, Url
+from vbench_long.weights.catalog import CATALOG
+from vbench_long.weights.checkpoint import Found, Hub, Url
 from vbench_long.weights.seeded import SeededWeights, seeded_tensor
 from vbench_long.weights.stored import StoredWeights
 

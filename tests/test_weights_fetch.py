@@ -31,7 +31,7 @@ import vbench_long
 from vbench_long import cli
 from vbench_long.errors import EnvironmentFault
 from vbench_long.weights import catalog, fetch
-from vbench_long.weights.catalog import Checkpoint, Hub, Url
+from vbench_long.weights.checkpoint import Checkpoint, Hub, Url
 from vbench_long.weights.stored import StoredWeights
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -222,7 +222,7 @@ def test_processes_download_once(server: Server) -> None:
     at(server)
     code = f"""
 from vbench_long.weights import fetch
-from vbench_long.weights.catalog import Checkpoint, Url
+from vbench_long.weights.checkpoint import Checkpoint, Url
 fetch._SECURE = ("{server.base}",)
 print(fetch.pull(Checkpoint("tiny", "tiny-v1.pth", (Url("{server.base}/tiny-v1.pth"),), "MIT", True,
     ("dynamic_degree",), "{digest(BYTES)}")))

@@ -27,7 +27,7 @@ from weight_cases import (
 from vbench_long.errors import EnvironmentFault
 from vbench_long.weights import catalog
 from vbench_long.weights.base import Weights
-from vbench_long.weights.catalog import Url
+from vbench_long.weights.checkpoint import Url
 from vbench_long.weights.seeded import SeededWeights
 from vbench_long.weights.stored import StoredWeights
 

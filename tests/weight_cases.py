@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vbench_long.weights.catalog import Checkpoint, Url
+from vbench_long.weights.checkpoint import Checkpoint, Url
 from vbench_long.weights.stored import StoredWeights
 
 BYTES = bytes(range(256)) * 4000

@@ -12,7 +12,10 @@ from typing import Any
 
 from vbench_long import __version__
 
-_PACKAGES = ("av", "numpy", "opencv-python-headless", "scenedetect-headless", "scipy", "torch")
+_PACKAGES = (
+    "av", "diffusers", "numpy", "opencv-python-headless", "pillow", "scenedetect-headless",
+    "scipy", "timm", "torch", "torchvision", "transformers",
+)  # fmt: skip
 
 
 def environment() -> dict[str, Any]:

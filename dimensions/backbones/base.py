@@ -75,15 +75,27 @@ class TorchBackbone(ABC):
         Raises:
             VideoError: these frames cannot be measured, or a feature is not finite.
         """
-        with torch.inference_mode(), _tf32(self.compute):
+        with computing(self.compute):
             features = self.features(items).float().cpu().numpy()
         if not np.isfinite(features).all():
-            raise VideoError(
-                f"{type(self).__name__} gave a feature that is no finite number",
-                f"frame {items[0][0].index} and after",
-                "verify its checkpoint with `vbench-long weights verify`",
-            )
+            raise not_finite(self, items[0][0])
         return [np.asarray(feature) for feature in features]
+
+
+def not_finite(network: object, frame: Frame) -> VideoError:
+    """The error of a network that made NaN or infinity of frames from `frame` on."""
+    return VideoError(
+        f"{type(network).__name__} gave a feature that is no finite number",
+        f"frame {frame.index} and after",
+        "verify its checkpoint with `vbench-long weights verify`",
+    )
+
+
+@contextmanager
+def computing(compute: Compute) -> Iterator[None]:
+    """How every network runs: without gradients, in the precision that `compute` asks for."""
+    with torch.inference_mode(), _tf32(compute):
+        yield
 
 
 @contextmanager
@@ -169,7 +181,7 @@ def frames_TCHW(frames: Sequence[Frame], device: torch.device) -> Tensor:  # noq
 
     def upload(rgb: Image) -> Tensor:
         # The transposed copy is writeable, which torch wants of memory it shares.
-        return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1))).to(device)
+        return torch.from_numpy(np.array(rgb.transpose(2, 0, 1), order="C")).to(device)
 
     return torch.stack([frame.derive(("tensor", str(device)), upload) for frame in frames])
 

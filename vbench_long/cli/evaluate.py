@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " with --suite vbench on the reference backend)",
     )  # fmt: skip
     parser.add_argument(
+        "--strict", action="store_true",
+        help="do what the papers say where the published program does otherwise (color,"
+        " spatial_relationship): another protocol, not comparable with published scores",
+    )  # fmt: skip
+    parser.add_argument(
         "--fps", type=Fraction, metavar="RATE", help="frame rate of folders of images"
     )
     parser.add_argument(
@@ -120,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         scenes=args.scenes,
         fps=args.fps,
         static_filter=args.static_filter,
+        strict=args.strict,
         networks=Networks(args.weights, args.device, args.precision, args.compile),
     )
     with shown() as progress:

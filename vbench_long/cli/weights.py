@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vbench_long.weights.catalog import Checkpoint
+    from vbench_long.weights.checkpoint import Checkpoint
 
 HELP = "list, get and check checkpoints"
 

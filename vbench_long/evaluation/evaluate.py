@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vbench_long.dimensions import DIMENSIONS, Dimension
+from vbench_long.dimensions.base import Rules
 from vbench_long.dimensions.temporal_flickering import StaticFlickering
 from vbench_long.errors import GenerationError, UsageError, VBenchLongError, VideoError
 from vbench_long.evaluation.generation import Progress, build_generator
@@ -66,6 +67,8 @@ class RunConfig:
         fps: frame rate of folders of images.
         static_filter: judge temporal flickering on still clips only; None for what the official
             runs do: yes with the suite "vbench" on the reference backend, else no.
+        strict: dimensions do what their papers say, where the published program does not quite;
+            scores then compare with no published ones.
         networks: where networks get their weights, and how they run.
     """
 
@@ -84,6 +87,7 @@ class RunConfig:
     scenes: float | None = None
     fps: Fraction | None = None
     static_filter: bool | None = None
+    strict: bool = False
     networks: Networks = field(default_factory=Networks)
 
 
@@ -115,7 +119,7 @@ def evaluate(
     """
     suite = _suite(config)
     filtered = _filters_static(config, suite)
-    dimensions = choose_dimensions(config.dimensions, config.backend, filtered)
+    dimensions = choose_dimensions(config.dimensions, config.backend, filtered, _rules(config))
     config.networks.require(dimensions)
     names = tuple(dimension.name for dimension in dimensions)
     making = _making(config, suite)
@@ -155,9 +159,9 @@ def evaluate(
 
 
 def choose_dimensions(
-    names: Sequence[str], backend: str, static_filter: bool = False
+    names: Sequence[str], backend: str, static_filter: bool = False, rules: Rules = "parity"
 ) -> list[Dimension]:
-    """Build the dimensions asked for, or all that `backend` has.
+    """Build the dimensions asked for, or all that `backend` has, to judge by `rules`.
 
     With `static_filter`, temporal flickering keeps still clips only.
 
@@ -175,10 +179,10 @@ def choose_dimensions(
                 "",
                 f"choose from {', '.join(DIMENSIONS)}",
             )
-    built = [DIMENSIONS.get(name)(backend) for name in dict.fromkeys(names)]
+    kinds = [DIMENSIONS.get(name) for name in dict.fromkeys(names)]
     if static_filter:
-        built = [StaticFlickering(backend) if d.name == StaticFlickering.name else d for d in built]
-    return built
+        kinds = [StaticFlickering if k.name == StaticFlickering.name else k for k in kinds]
+    return [kind(backend, rules) for kind in kinds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +282,16 @@ def _making(config: RunConfig, suite: Suite | None) -> Making | None:
     return Making(config.model, generator, config.seed, suite)
 
 
+def _rules(config: RunConfig) -> Rules:
+    if config.strict and config.backend != "reference":
+        raise UsageError(
+            "there are no published rules to be stricter than",
+            "--strict",
+            "use --backend reference",
+        )
+    return "strict" if config.strict else "parity"
+
+
 def _filters_static(config: RunConfig, suite: Suite | None) -> bool:
     if config.static_filter is not None:
         return config.static_filter
@@ -305,10 +319,11 @@ def _manifest(
         "suite": f"{suite.name} {suite.sha256}" if suite else "",
         "image_rate": str(config.fps) if config.fps else "",
         "static_filter": _filters_static(config, suite),
+        "strict": config.strict,
         "precision": config.networks.precision,
         "untrained": config.networks.untrained,
         "dimensions": {
-            name: DIMENSIONS.get(name)(backend).identity
+            name: DIMENSIONS.get(name)(backend, _rules(config)).identity
             for name in DIMENSIONS.built_in
             if backend in DIMENSIONS.get(name).backbones
         },

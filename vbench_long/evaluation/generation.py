@@ -153,7 +153,7 @@ def forecast(config: GenerateConfig) -> Forecast:
         fps=None if fps is None else float(fps),
         outline=making.outline,
         seconds=mean if told is None else told,
-        measured=told is None,
+        measured=told is None and mean is not None,
     )
 
 
@@ -201,7 +201,7 @@ def _plan(config: GenerateConfig) -> tuple[Making, Sequence[Sample]]:
         config.negative_prompt,
         image,
     )
-    if image is not None and not (making.outline and making.outline.takes_image):
+    if image is not None and making.outline and not making.outline.takes_image:
         raise UsageError(f"{config.model} starts from no image", str(config.image), "omit --image")
     return making, samples
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vbench_long.dimensions import BACKBONES, Backbone, Dimension
-from vbench_long.dimensions.base import CHECKPOINTS
+from vbench_long.dimensions.base import CHECKPOINTS, backbone_and_view
 from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.weights import fetch
 from vbench_long.weights.catalog import cache_folder, checkpoint
@@ -129,5 +129,6 @@ class Networks:
 
 def checkpoints_of(dimension: Dimension) -> list[str]:
     """Names of the checkpoints a dimension's backbones load."""
-    backbones = dimension.backbones[dimension.backend].values()
+    named = dimension.backbones[dimension.backend].values()
+    backbones = [backbone_and_view(name)[0] for name in named]
     return list(dict.fromkeys(name for b in backbones for name in CHECKPOINTS.get(b, ())))

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from vbench_long.dimensions import Backbone, ClipScore, Dimension, VideoFacts
+from vbench_long.dimensions.base import backbone_and_view
 from vbench_long.errors import VideoError
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.plan import VideoPlan, plan_video, roles_of, score_video
@@ -127,7 +128,7 @@ class Runner:
         dimension: Dimension,
         before: Mapping[str, float],
     ) -> Record:
-        used = set(roles_of(dimension).values())
+        used = {backbone_and_view(name)[0] for name in roles_of(dimension).values()}
         seconds = sum(self.counts.seconds.get(b, 0.0) - before.get(b, 0.0) for b in used)
         record = Record(
             sample.video, dimension.name, Status.FAILED, seconds=seconds, parts={"notes": notes}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from vbench_long.dimensions import Backbone, Dimension, Feature, Item
+from vbench_long.dimensions.base import Reader, Viewer, backbone_and_view
 from vbench_long.errors import EnvironmentFault, VBenchLongError
 from vbench_long.evaluation.plan import Key, VideoPlan, features, roles_of
 from vbench_long.video import Clip, Frame, Image, clip_rate
@@ -19,6 +20,9 @@ from vbench_long.video.reencode import Reencoder
 
 LOG = logging.getLogger("vbench_long")
 _AHEAD = 4
+
+Entry = tuple[Key, tuple[Frame, ...]]
+"""What is asked of a backbone, and the frames of the item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +75,27 @@ class Pass:
         self.frames = 0
         self._plan, self._backbone, self._counts = plan, backbone, counts
         self._waiting: dict[Key, list[_Need]] = {}
-        self._due: dict[int, list[Key]] = {}
+        self._texts: list[tuple[str, str]] = []
+        self._due: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
         self._last_use: dict[int, int] = {}
         self._expect()
 
     def run(self, frames: Iterator[Frame]) -> None:
         """Take all frames."""
+        for name, text in self._texts:
+            self._read(name, text)
         window: dict[int, Frame] = {}
-        batches: dict[str, list[tuple[Item, tuple[Frame, ...]]]] = {}
+        batches: dict[str, list[Entry]] = {}
         for frame in frames:
             self.frames += 1
             if frame.index in self._last_use:
                 window[frame.index] = frame
-            for name, item in self._due.pop(frame.index, ()):
-                if name in self.failures or all(n.settled for n in self._waiting[name, item]):
+            for key, item in self._due.pop(frame.index, ()):
+                name, _ = backbone_and_view(key)
+                if name in self.failures or all(n.settled for n in self._waiting[key, item]):
                     continue
                 batch = batches.setdefault(name, [])
-                batch.append((item, tuple(window[index] for index in item)))
+                batch.append(((key, item), tuple(window[index] for index in item)))
                 if len(batch) >= self._backbone(name).batch:
                     self._compute(name, batch)
             for index in [i for i in window if self._last_use[i] <= frame.index]:
@@ -101,16 +109,29 @@ class Pass:
             need = _Need(dimension, clip)
             for item in items:
                 self._waiting.setdefault((backbone, item), []).append(need)
-        for key in sorted(self._waiting, key=lambda key: (max(key[1]), key[1])):
-            last = max(key[1])
-            self._due.setdefault(last, []).append(key)
-            for index in key[1]:
+        self._texts = [(name, item) for name, item in self._waiting if isinstance(item, str)]
+        seen = [(name, item) for name, item in self._waiting if not isinstance(item, str)]
+        for name, item in sorted(seen, key=lambda key: (max(key[1]), key[1])):
+            last = max(item)
+            self._due.setdefault(last, []).append((name, item))
+            for index in item:
                 self._last_use[index] = max(self._last_use.get(index, 0), last)
 
-    def _compute(self, name: str, batch: list[tuple[Item, tuple[Frame, ...]]]) -> None:
+    def _compute(self, name: str, batch: list[Entry]) -> None:
+        keys = [key for key, _ in batch]
+        self._work(name, keys, lambda backbone: _in_halves(backbone, batch))
+        batch.clear()
+
+    def _read(self, name: str, text: str) -> None:
+        self._work(name, [(name, text)], lambda backbone: [_reader(backbone).read(text)])
+
+    def _work(
+        self, name: str, keys: Sequence[Key], compute: Callable[[Backbone], list[Feature]]
+    ) -> None:
+        """Let backbone `name` compute the features of `keys`, and keep them or its failure."""
         started = perf_counter()
         try:
-            computed = _in_halves(self._backbone(name), [frames for _, frames in batch])
+            computed = compute(self._backbone(name))
         except EnvironmentFault:
             raise
         except VBenchLongError as error:
@@ -119,14 +140,12 @@ class Pass:
             LOG.debug("backbone %s", name, exc_info=True)
             self.failures[name] = f"{name} failed ({type(error).__name__}: {error})"
         else:
-            keys = [(name, item) for item, _ in batch]
             self.found.update(zip(keys, computed, strict=True))
             self._settle(keys)
         seconds = self._counts.seconds
         seconds[name] = seconds.get(name, 0.0) + perf_counter() - started
         self._counts.calls[name] += 1
-        self._counts.items[name] += len(batch)
-        batch.clear()
+        self._counts.items[name] += len(keys)
 
     def _settle(self, keys: Sequence[Key]) -> None:
         """Ask the dimensions that can stop early whether what was just found is enough."""
@@ -155,25 +174,38 @@ def _until_absent(
         yield item
 
 
-def _in_halves(backbone: Backbone, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
-    """Features of all items, in smaller and smaller calls while memory does not suffice.
+def _reader(backbone: Backbone) -> Reader:
+    if not isinstance(backbone, Reader):
+        raise TypeError(f"{type(backbone).__name__} reads no texts")
+    return backbone
+
+
+def _look(backbone: Backbone, entries: Sequence[Entry]) -> list[Feature]:
+    items = [frames for _, frames in entries]
+    if isinstance(backbone, Viewer):
+        return backbone.look(items, [backbone_and_view(key)[1] for (key, _), _ in entries])
+    return backbone(items)
+
+
+def _in_halves(backbone: Backbone, entries: Sequence[Entry]) -> list[Feature]:
+    """Features of all entries, in smaller and smaller calls while memory does not suffice.
 
     Raises:
         EnvironmentFault: not even one item fits.
     """
     try:
-        return backbone(items)
+        return _look(backbone, entries)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        if len(items) == 1:
+        if len(entries) == 1:
             raise VBenchLongError(
                 "out of memory on a single item", type(backbone).__name__, "use a larger device"
             ) from error
-    half = len(items) // 2
-    LOG.warning("out of memory with %d items a call; trying %d", len(items), half)
+    half = len(entries) // 2
+    LOG.warning("out of memory with %d items a call; trying %d", len(entries), half)
     backbone.batch = max(1, half)
-    return _in_halves(backbone, items[:half]) + _in_halves(backbone, items[half:])
+    return _in_halves(backbone, entries[:half]) + _in_halves(backbone, entries[half:])
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -249,21 +281,21 @@ def encoded_again(source: Iterator[Frame], plan: VideoPlan) -> Iterator[Frame]:
         for _, encoder in open_clips:
             encoder.add(frame.rgb)
         while open_clips and open_clips[0][0].stop == frame.index + 1:
-            for number, rgb in enumerate(open_clips.pop(0)[1].frames()):
-                if number == 0:
-                    firsts.append(rgb.copy())
-                yield Frame(index, rgb)
+            for seen in open_clips.pop(0)[1].frames():
+                if seen.index == 0:
+                    firsts.append(seen.rgb.copy())
+                yield Frame(index, seen.rgb, seen.picture)
                 index += 1
         if not waiting and not open_clips and len(firsts) == len(scene.clips):
-            for rgb in _fast_branch(firsts, rate):
-                yield Frame(index, rgb)
+            for seen in _fast_branch(firsts, rate):
+                yield Frame(index, seen.rgb, seen.picture)
                 index += 1
             following = next(scenes, None)
             waiting, firsts = list(following.clips) if following else [], []
             scene = following or scene
 
 
-def _fast_branch(firsts: Sequence[Image], rate: int) -> Iterator[Image]:
+def _fast_branch(firsts: Sequence[Image], rate: int) -> Iterator[Frame]:
     if len(firsts) < 2:
         return
     encoder = Reencoder(rate)

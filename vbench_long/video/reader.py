@@ -103,7 +103,7 @@ def read_frames(info: VideoInfo) -> Iterator[Frame]:
         VideoError: a damaged frame, or frames of different size.
     """
     if info.codec == "images":
-        pictures = (read_image(file) for file in image_files(info.path))
+        pictures = ((read_image(file), None) for file in image_files(info.path))
         yield from _number(pictures, info.path)
     else:
         with _open(info.path) as (container, stream):
@@ -172,19 +172,23 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from error
 
 
-def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[Image]:
+def _decode(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> Iterator[tuple[Image, av.VideoFrame | None]]:
+    """Pictures as displayed RGB, and as decoded where that is something else."""
     for index, picture in enumerate(container.decode(stream)):
         if picture.is_corrupt:
             raise VideoError(f"frame {index} is damaged", str(path), "generate or copy it again")
         rgb: Image = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
         # The display matrix counts counter-clockwise, as numpy's rot90 does.
         turns = round(picture.rotation / 90) % 4
-        yield np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+        shown = np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+        yield shown, None if stream.codec_context.name == "gif" else picture
 
 
-def _number(pictures: Iterator[Image], path: Path) -> Iterator[Frame]:
+def _number(pictures: Iterator[tuple[Image, av.VideoFrame | None]], path: Path) -> Iterator[Frame]:
     shape: tuple[int, ...] = ()
-    for index, rgb in enumerate(pictures):
+    for index, (rgb, picture) in enumerate(pictures):
         shape = shape or rgb.shape
         if rgb.shape != shape:
             raise VideoError(
@@ -192,7 +196,7 @@ def _number(pictures: Iterator[Image], path: Path) -> Iterator[Frame]:
                 str(path),
                 "all frames of a video have one size",
             )
-        yield Frame(index, rgb)
+        yield Frame(index, rgb, picture)
 
 
 def _probe_images(folder: Path, image_rate: Fraction | None) -> VideoInfo:

@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from vbench_long.errors import VideoError
-from vbench_long.video.frame import Image
+from vbench_long.video.frame import Frame, Image
 from vbench_long.video.writer import Encoder, Encoding, encoding_errors
 
 THREADS = 2
@@ -45,8 +45,8 @@ class Reencoder:
         with encoding_errors(PUBLISHED, "clips=reference"):
             self._encoder.add(rgb)
 
-    def frames(self) -> Iterator[Image]:
-        """The clip's frames as the published program reads them back, (height, width, 3).
+    def frames(self) -> Iterator[Frame]:
+        """The clip's frames as the published program reads them back, counted from 0.
 
         Raises:
             VideoError: another number of frames comes out than went in.
@@ -57,8 +57,9 @@ class Reencoder:
         count = 0
         with av.open(self._buffer, "r") as container:
             for picture in container.decode(video=0):
+                rgb = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
+                yield Frame(count, rgb, picture)
                 count += 1
-                yield np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
         if count != self._encoder.frames:
             raise VideoError(
                 f"{self._encoder.frames} frames went into the encoder, {count} came out",

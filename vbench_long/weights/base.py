@@ -37,6 +37,19 @@ class Weights(Protocol):
         """
         ...
 
+    def words(self, name: str, count: int, known: Mapping[int, str]) -> list[str]:
+        """The words of vocabulary `name`, strictly; a network counts on their positions.
+
+        Args:
+            name: of the catalog record ("bert_vocabulary").
+            count: how many words there are.
+            known: position -> word of those that must be there.
+
+        Raises:
+            EnvironmentFault: the file is not on this machine, is damaged, or holds other words.
+        """
+        ...
+
 
 class SharedWeights:
     """Weights whose checkpoints of more than one network are read, and lie in memory, once.
@@ -56,7 +69,12 @@ class SharedWeights:
         """The tensors of checkpoint `name`; see `Weights.load`."""
         known = self._known.get(name, {})
         if not wanted.keys() <= known.keys():
-            known = self._weights.load(name, wanted, ignored)
+            # What another network has is handed out again, not kept twice.
+            known = self._weights.load(name, wanted, ignored) | known
         if name in self._shared:
             self._known[name] = known
         return {key: known[key] for key in wanted}
+
+    def words(self, name: str, count: int, known: Mapping[int, str]) -> list[str]:
+        """The words of vocabulary `name`; see `Weights.words`."""
+        return self._weights.words(name, count, known)

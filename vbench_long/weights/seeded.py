@@ -49,3 +49,7 @@ class SeededWeights:
     ) -> dict[str, torch.Tensor]:
         """Seeded tensors for every wanted key; see `Weights.load`."""
         return {key: seeded_tensor(key, tuple(t.shape), t.dtype) for key, t in wanted.items()}
+
+    def words(self, name: str, count: int, known: Mapping[int, str]) -> list[str]:
+        """Stand-ins, but for those that are known; see `Weights.words`."""
+        return [known.get(position, f"word{position}") for position in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -17,7 +18,8 @@ import torch
 
 from vbench_long.errors import EnvironmentFault
 from vbench_long.weights import fetch
-from vbench_long.weights.catalog import CATALOG, Checkpoint, Found, checkpoint
+from vbench_long.weights.catalog import CATALOG, checkpoint
+from vbench_long.weights.checkpoint import Checkpoint, Found
 
 LOG = logging.getLogger("vbench_long")
 
@@ -64,6 +66,26 @@ class StoredWeights:
         tensors = _state_dict(_content(record, found), record, found)
         _require_fit(tensors, wanted, ignored, found)
         return {key: _converted(tensors[key], wanted[key], key, found) for key in wanted}
+
+    def words(self, name: str, count: int, known: Mapping[int, str]) -> list[str]:
+        """The words of vocabulary `name`; see `Weights.words`.
+
+        Raises:
+            EnvironmentFault: the file is not here, is damaged, or holds other words.
+            UsageError: no such vocabulary, or the folder does not exist.
+        """
+        found = fetch.locate(checkpoint(name, self._catalog), self._folder)
+        LOG.debug("%s is read from %s", name, found)
+        words = _words(found)
+        other = [i for i, word in known.items() if i >= len(words) or words[i] != word]
+        if len(words) != count or other:
+            raise EnvironmentFault(
+                f"not the vocabulary {name}: {len(words)} words instead of {count}, {len(other)} of"
+                f" {len(known)} that must be there are not",
+                str(found),
+                f"get the published file with `vbench-long weights pull {name}`",
+            )
+        return words
 
     def sha256(self, name: str) -> str:
         """Checksum of the file, or of the member of a zip, that `load` reads.
@@ -126,6 +148,23 @@ def _content(record: Checkpoint, found: Found) -> object:
             str(found),
             f"get the published file with `vbench-long weights pull {record.name}`",
         ) from error
+
+
+def _words(found: Found) -> list[str]:
+    """Words in a text file, one a line, or those of the longest list in Python source.
+
+    Nothing of the source is run.
+    """
+    try:
+        data = fetch.read_member(found) if found.member else found.path.read_bytes()
+        text = data.decode()
+        if not str(found).endswith(".py"):
+            return text.splitlines()
+        lists = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.List)]
+        longest = max(lists, key=lambda node: len(node.elts))
+        return [str(ast.literal_eval(word)) for word in longest.elts]
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        raise EnvironmentFault(f"not a list of words ({error})", str(found)) from error
 
 
 class _Placeholder:

@@ -1,0 +1,44 @@
+"""Object class: is the thing there that was asked for?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.detections import detections, looked_at, share_of_frames, untold
+from vbench_long.video import Clip
+
+
+class ObjectClass(Dimension):
+    """Share of frames in which a detector names the object of the prompt.
+
+    Of sixteen frames of a clip, those count in which any box is called exactly like the object in
+    the prompt's auxiliary information. Range 0..1, higher is better.
+
+    Source: VBench (Huang et al., CVPR 2024); the detector is GRiT. Kept from the published program:
+    a clip of fewer than sixteen frames counts its last one several times. Not kept: every failure
+    of the detector, such as lack of memory, silently counts as a frame without objects there.
+    """
+
+    name = "object_class"
+    backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"frame": "grit/objects"},
+    }
+
+    def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """Sixteen frames, if the object is known."""
+        return {"frame": looked_at(clip) if _wanted(video) else []}
+
+    def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
+        """Features: the detections of each frame."""
+        wanted = _wanted(video)
+        if not wanted:
+            return untold("object")
+        return share_of_frames(
+            any(thing.name == wanted for thing in detections(frame)) for frame in features["frame"]
+        )
+
+
+def _wanted(video: VideoFacts) -> str:
+    return video.auxiliary_text("object_class", "object").strip()

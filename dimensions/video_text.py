@@ -1,0 +1,39 @@
+"""What temporal style and overall consistency share: a video and its prompt in one space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.sampling import middle_frames
+from vbench_long.video import Clip
+
+FRAMES = 8
+
+
+class VideoText(Dimension):
+    """A dimension scored by the cosine of a clip's feature and its prompt's.
+
+    Roles: "clip" (eight frames together) and "text" (the prompt as it is). Two dimensions that ask
+    the same of the same clip cost one pass.
+    """
+
+    bounds = (-1.0, 1.0)
+    backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"clip": "viclip_l14", "text": "viclip_l14"},
+    }
+
+    def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """Eight frames, and the prompt."""
+        if not video.prompt:
+            return {"clip": [], "text": []}
+        return {"clip": [middle_frames(clip, FRAMES)], "text": [video.prompt]}
+
+    def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
+        """Features of norm one."""
+        if not video.prompt:
+            return ClipScore(None, reason="the video has no prompt to be compared with")
+        (seen,), (said,) = features["clip"], features["text"]
+        # Rounding can push the cosine of two equal vectors past 1.
+        return ClipScore(max(-1.0, min(1.0, float(seen @ said))))
