@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true",
         help="do what the papers say where the published program does otherwise (color,"
-        " spatial_relationship): another protocol, not comparable with published scores",
+        " human_action, scene, spatial_relationship): another protocol, not comparable with"
+        " published scores",
     )  # fmt: skip
     parser.add_argument(
         "--fps", type=Fraction, metavar="RATE", help="frame rate of folders of images"
