@@ -115,7 +115,12 @@ def test_interrupted_runs_go_on(tmp_path: Path) -> None:
     call(*small_run(tmp_path / "whole", 6))
     run = tmp_path / "run"
     process = subprocess.Popen(
-        command(*small_run(run, 6)), cwd=ROOT, stderr=subprocess.PIPE, text=True
+        command(*small_run(run, 6)),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Jobs in the background of a script ignore the signal, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     while "[3/6]" not in process.stderr.readline():
