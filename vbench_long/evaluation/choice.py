@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from vbench_long.dimensions import DIMENSIONS, Dimension
 from vbench_long.dimensions.base import Rules
@@ -34,7 +35,9 @@ def choose_dimensions(
 
 
 def _kind(name: str) -> type[Dimension]:
-    kind = DIMENSIONS.get(name)
+    kind: Any = DIMENSIONS.get(name)
+    if not (isinstance(kind, type) and issubclass(kind, Dimension)):
+        raise UsageError(f"'{name}' is no dimension", DIMENSIONS.package(name), "uninstall it")
     if kind.name != name:
         raise UsageError(
             f"the dimension '{name}' calls itself '{kind.name}'",
