@@ -124,7 +124,7 @@ def evaluate(
     filtered = _filters_static(config, suite)
     dimensions = choose_dimensions(config.dimensions, config.backend, filtered, _rules(config))
     making = _making(config, suite)
-    wanted = _plan(config, suite, dimensions)
+    wanted = plan_samples(config, suite, dimensions)
     planned, lacks = ask(wanted, dimensions, config.dimensions, suite)
     if not config.dimensions:
         dimensions = asked_dimensions(planned, dimensions)
@@ -279,7 +279,14 @@ def _filters_static(config: RunConfig, suite: Suite | None) -> bool:
     return suite is not None and suite.name == "vbench" and config.backend == "reference"
 
 
-def _plan(config: RunConfig, suite: Suite | None, dimensions: Sequence[Dimension]) -> Planned:
+def plan_samples(
+    config: RunConfig, suite: Suite | None, dimensions: Sequence[Dimension]
+) -> Planned:
+    """What is to be judged, on what.
+
+    Raises:
+        UsageError: nothing, or videos that are not those of the suite.
+    """
     names = [dimension.name for dimension in dimensions]
     if suite and not config.dimensions:  # What a package adds is for prompts that ask for it.
         names = [name for name in names if name in {*OFFICIAL_DIMENSIONS, *suite.dimensions}]
