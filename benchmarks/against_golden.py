@@ -71,12 +71,7 @@ def grit() -> list[list[str]]:
         ["", "scores of boxes", furthest(found.scores, reordered("scores")), ""],
         [NAMED, "names", alike([list(s.words) for s in names], reordered("names")), ""],
         ["color", "captions", alike([list(s.words) for s in captions], reordered("captions")), ""],
-        [
-            "",
-            "log-probabilities",
-            furthest([s.logprob for s in captions], reordered("logprobs")),
-            "",
-        ],
+        ["", "log-probabilities", furthest(spoken, reordered("logprobs")), ""],
     ]
 
 
