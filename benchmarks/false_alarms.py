@@ -2,7 +2,7 @@
 
 Runs are simulated record by record: seven dimensions that go together, prompts that differ,
 samples and clips that scatter, scores squeezed against 1, one dimension of zeros and ones. Every
-comparison goes through `vbench_long.leaderboard.gate.compare`, every interval through
+comparison goes through `vbench_long.leaderboard.gate.comparison.compare`, every interval through
 `vbench_long.leaderboard.bootstrap`:
 
     python benchmarks/false_alarms.py                       # about a quarter of an hour
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbench_long.leaderboard.bootstrap import Clusters, dimension_statistics, interval
-from vbench_long.leaderboard.gate import Comparison, Verdict, compare
+from vbench_long.leaderboard.gate.comparison import Comparison, Verdict, compare
 from vbench_long.leaderboard.scores import partial_totals
 from vbench_long.leaderboard.statistics import run_estimates
 from vbench_long.records import Manifest, Record, Sample, Status
@@ -168,7 +168,7 @@ def power_curve(repetitions: int, picture: Path | None) -> None:
 
 def draw(path: Path, drops: tuple[float, ...], curves: dict[Design, list[float]]) -> None:
     """The power curves as a picture."""
-    from vbench_long.leaderboard.drawing import INK, LOOKS, PALE, blank, picture
+    from vbench_long.leaderboard.pictures.drawing import INK, LOOKS, PALE, blank, picture
 
     def figure() -> Any:
         drawn = blank(4.3)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vbench_long.leaderboard.significance import (
+from vbench_long.leaderboard.gate.significance import (
     Scores,
     Tails,
     _welch,
