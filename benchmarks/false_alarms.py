@@ -110,7 +110,8 @@ def rate(hits: int, tries: int) -> str:
     z, share = 1.96, hits / tries
     middle = (share + z * z / 2 / tries) / (1 + z * z / tries)
     half = z / (1 + z * z / tries) * math.sqrt(share * (1 - share) / tries + (z / 2 / tries) ** 2)
-    return f"{100 * share:.1f} ({100 * (middle - half):.1f}-{100 * (middle + half):.1f})"
+    low, high = max(0.0, middle - half), min(1.0, middle + half)  # either end may miss by 1e-17
+    return f"{100 * share:.1f} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def false_alarms(repetitions: int) -> None:
