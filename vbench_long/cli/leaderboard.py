@@ -4,7 +4,8 @@ Runs that follow different protocols are tables of their own, and say what diffe
 rows are ranked by Total (else Quality, else Semantic); a rank is a range where the samples cannot
 tell. Published figures have no samples and so no interval and no rank; a run stands among them if
 it was judged as they were: --backend reference --clips reference --suite vbench, at fp32, with the
-static filter, on five videos of every prompt (25 for temporal flickering).
+static filter, on five videos of every prompt (25 for temporal flickering). Runs with untrained
+weights, of a judging network or of the generator, are refused.
 
 Examples:
   vbench-long leaderboard runs/a runs/b --output board
@@ -107,15 +108,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _pictures(board: Leaderboard) -> dict[str, bytes]:
     """The first group's pictures, and numbered ones of every further group with a run."""
-    from vbench_long.leaderboard import intervals, plots
+    from vbench_long.leaderboard.pictures import intervals, radar
 
     found = {}
     for number, group in enumerate(board.groups, 1):
         suffix = f"-{number}" if number > 1 else ""
         if number > 1 and not any(row.run for row in group.rows):
             continue
-        if plots.drawable_dimensions(group):
-            found[f"radar{suffix}.png"] = plots.radar_png(group)
+        if radar.drawable_dimensions(group):
+            found[f"radar{suffix}.png"] = radar.radar_png(group)
         if intervals.interval_names(group):
             found[f"intervals{suffix}.png"] = intervals.intervals_png(group)
     return found

@@ -28,7 +28,7 @@ from vbench_long.evaluation.samples import (
     require_counts,
 )
 from vbench_long.evaluation.stream import Counts
-from vbench_long.evaluation.video_folder import VideoFolder
+from vbench_long.evaluation.video_folder import VideoFolder, any_untrained
 from vbench_long.generators import Report
 from vbench_long.generators.base import to_nobody
 from vbench_long.leaderboard.scores import illegal
@@ -135,7 +135,7 @@ def evaluate(
     facts = environment()
     with ExitStack() as stack:
         store = stack.enter_context(Store(config.output))
-        manifest = _manifest(config, suite, making, names)
+        manifest = _manifest(config, suite, making, planned, names)
         manifest = _continued(store, manifest, digest(facts))
         videos = None
         if making:
@@ -301,7 +301,11 @@ def plan_samples(
 
 
 def _manifest(
-    config: RunConfig, suite: Suite | None, making: Making | None, names: tuple[str, ...]
+    config: RunConfig,
+    suite: Suite | None,
+    making: Making | None,
+    planned: Planned,
+    names: tuple[str, ...],
 ) -> Manifest:
     """The run as planned. The protocol names every dimension of the backend, asked for or not."""
     backend = config.backend
@@ -329,6 +333,8 @@ def _manifest(
         name = config.name or str(config.model)
     else:
         assert config.videos is not None
+        made_up = any_untrained(Path(s.path) for s in planned.samples if s.path)
+        protocol["untrained"] = protocol["untrained"] or made_up
         model = {"videos": str(config.videos.resolve())}
         name = config.name or config.videos.resolve().stem
     return Manifest(
