@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
-from vbench_long.dimensions.detections import Detection, detections, looked_at, untold
+from vbench_long.dimensions.detections import Detection, detections, looked_at, unsayable, untold
 from vbench_long.video import Clip
 
 COLOURS = (
@@ -53,7 +53,8 @@ class Color(Dimension):
             return untold("color")
         if self.rules == "parity" and colour not in COLOURS:
             return f"'{colour[:60]}' is none of the colours it knows: {', '.join(COLOURS)}"
-        return "" if self._thing(told) else untold("object, and its text names none")
+        thing = self._thing(told)
+        return unsayable([colour, thing]) if thing else untold("object, and its text names none")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""

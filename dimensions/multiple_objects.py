@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
-from vbench_long.dimensions.detections import detections, looked_at, share_of_frames, untold
+from vbench_long.dimensions.detections import (
+    detections,
+    looked_at,
+    share_of_frames,
+    unsayable,
+    untold,
+)
 from vbench_long.video import Clip
 
 
@@ -28,8 +34,9 @@ class MultipleObjects(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """Both objects."""
-        return "" if _wanted(told) else untold('two objects, as in "bird and cat"')
+        """Two objects that the detector can name."""
+        wanted = _wanted(told)
+        return unsayable(sorted(wanted)) if wanted else untold('two objects, as in "bird and cat"')
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
-from vbench_long.dimensions.detections import detections, looked_at, share_of_frames, untold
+from vbench_long.dimensions.detections import (
+    detections,
+    looked_at,
+    share_of_frames,
+    unsayable,
+    untold,
+)
 from vbench_long.video import Clip
 
 
@@ -27,8 +33,9 @@ class ObjectClass(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """The object."""
-        return "" if _wanted(told) else untold("object")
+        """An object that the detector can name."""
+        wanted = _wanted(told)
+        return unsayable([wanted]) if wanted else untold("object")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""

@@ -9,7 +9,14 @@ from itertools import combinations, permutations
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
-from vbench_long.dimensions.detections import Box, Detection, detections, looked_at, untold
+from vbench_long.dimensions.detections import (
+    Box,
+    Detection,
+    detections,
+    looked_at,
+    unsayable,
+    untold,
+)
 from vbench_long.video import Clip
 
 DIRECTIONS = {
@@ -63,9 +70,10 @@ class SpatialRelationship(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """Both things, and a relation that is known."""
-        known = ", ".join(DIRECTIONS)
-        return "" if _wanted(told) else untold(f"two objects and a relationship, one of: {known}")
+        """Two things that the detector can name, and a relation that is known."""
+        if wanted := _wanted(told):
+            return unsayable([wanted.first, wanted.second])
+        return untold(f"two objects and a relationship, one of: {', '.join(DIRECTIONS)}")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""

@@ -9,18 +9,21 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from sixteen_cases import PROMPTS, SMALL, TEN_SECONDS, SmallNetworks, picture, suite
+from sixteen_cases import AUXILIARY, PROMPTS, SMALL, TEN_SECONDS, SmallNetworks, picture, suite
 
 from vbench_long.cli import main
 from vbench_long.evaluation import RunConfig, evaluate
+from vbench_long.evaluation.choice import choose_dimensions
 from vbench_long.evaluation.evaluate import Outcome
+from vbench_long.evaluation.runner import Runner
 from vbench_long.evaluation.verify import verify
 from vbench_long.leaderboard.scores import score_run, totals
 from vbench_long.leaderboard.tables import run_summary, run_summary_text
 from vbench_long.prompts import OFFICIAL_DIMENSIONS
-from vbench_long.records import Status
+from vbench_long.records import Sample, Status
 from vbench_long.store import Store, load_run
 from vbench_long.video import Encoding, write_video
 
@@ -62,6 +65,23 @@ def test_one_command_judges_all_sixteen(outcome: Outcome) -> None:
     clips = {r.dimension: len(r.parts["clips"]) for r in run.records}
     assert clips == {name: 1 if name in TEN_SECONDS else 2 for name in OFFICIAL_DIMENSIONS}
     assert verify(run.folder) == []
+
+
+SEMANTIC = OFFICIAL_DIMENSIONS[7:]
+
+
+@pytest.mark.parametrize(("height", "width"), [(3840, 2160), (160, 128)], ids=["4K", "small"])
+def test_two_frames_of_a_tall_video_are_enough(height: int, width: int, tmp_path: Path) -> None:
+    """Shorter than every sampling asks for, and higher than wide."""
+    rgb = np.full((height, width, 3), 90, np.uint8)
+    write_video(tmp_path / "v.mp4", [rgb] * 2, Fraction(8), Encoding())
+    sample = Sample("v", "A person is riding a bike", 0, "", auxiliary=AUXILIARY)
+    runner = Runner(choose_dimensions(SEMANTIC, "reference"), SmallNetworks(trained=True))
+    records = {r.dimension: r for r in runner.judge(sample, tmp_path / "v.mp4", SEMANTIC)}
+    assert {r.error for r in records.values() if r.status is Status.FAILED} == set()
+    assert {name for name in SEMANTIC if records[name].status is Status.OK} >= {
+        *TEN_SECONDS, "object_class", "multiple_objects", "scene", "appearance_style",
+    }  # fmt: skip
 
 
 def test_a_complete_run_has_its_totals(outcome: Outcome) -> None:
