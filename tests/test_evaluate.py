@@ -298,42 +298,6 @@ def test_bad_manifests_name_the_line(tmp_path: Path, name: str, text: str, messa
         from_videos(tmp_path / name, None, ALL, None, None)
 
 
-def test_a_suite_decides_what_is_judged_and_what_is_missing(
-    tmp_path: Path, make_video: MakeVideo
-) -> None:
-    suite = tmp_path / "suite.json"
-    suite.write_text(
-        json.dumps(
-            [
-                {"prompt_en": "a cat", "dimension": ["temporal_flickering", "scene"],
-                 "auxiliary_info": {"scene": {"scene": {"scene": "alley"}}}},
-                {"prompt_en": "a dog", "dimension": ["imaging_quality"]},
-            ]
-        )
-    )  # fmt: skip
-    make_video("a cat-0.mp4", folder=tmp_path / "v")
-    make_video("a bird-0.mp4", folder=tmp_path / "v")
-    config = RunConfig(tmp_path / "run", videos=tmp_path / "v", suite=str(suite))
-    with pytest.raises(UsageError, match="1 of 2 samples have no video"):
-        evaluate(config)
-    run = evaluate(replace(config, partial=True)).run
-    found = [
-        (s.video, r.dimension, r.status)
-        for s in run.samples
-        for r in run.records
-        if r.video == s.video
-    ]
-    assert found == [
-        ("a cat-0.mp4", "temporal_flickering", Status.OK),
-        (file_name("a dog", 0), "imaging_quality", Status.MISSING),
-    ]
-    make_video("a dog-0.mp4", folder=tmp_path / "v")
-    run = evaluate(config).run
-    assert [(r.video, r.status) for r in run.records] == [
-        ("a cat-0.mp4", Status.OK), ("a dog-0.mp4", Status.OK),
-    ]  # fmt: skip
-
-
 def test_limit_and_samples(tmp_path: Path, make_video: MakeVideo) -> None:
     for prompt in "abc":
         for index in range(3):
