@@ -2,7 +2,7 @@
 
 Runs are simulated record by record: seven dimensions that go together, prompts that differ,
 samples and clips that scatter, scores squeezed against 1, one dimension of zeros and ones. Every
-comparison goes through `vbench_long.leaderboard.gate.compare`, every interval through
+comparison goes through `vbench_long.leaderboard.gate.comparison.compare`, every interval through
 `vbench_long.leaderboard.bootstrap`:
 
     python benchmarks/false_alarms.py                       # about a quarter of an hour
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbench_long.leaderboard.bootstrap import Clusters, dimension_statistics, interval
-from vbench_long.leaderboard.gate import Comparison, Verdict, compare
+from vbench_long.leaderboard.gate.comparison import Comparison, Verdict, compare
 from vbench_long.leaderboard.scores import partial_totals
 from vbench_long.leaderboard.statistics import run_estimates
 from vbench_long.records import Manifest, Record, Sample, Status
@@ -110,7 +110,8 @@ def rate(hits: int, tries: int) -> str:
     z, share = 1.96, hits / tries
     middle = (share + z * z / 2 / tries) / (1 + z * z / tries)
     half = z / (1 + z * z / tries) * math.sqrt(share * (1 - share) / tries + (z / 2 / tries) ** 2)
-    return f"{100 * share:.1f} ({100 * (middle - half):.1f}-{100 * (middle + half):.1f})"
+    low, high = max(0.0, middle - half), min(1.0, middle + half)  # either end may miss by 1e-17
+    return f"{100 * share:.1f} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def false_alarms(repetitions: int) -> None:
@@ -168,7 +169,7 @@ def power_curve(repetitions: int, picture: Path | None) -> None:
 
 def draw(path: Path, drops: tuple[float, ...], curves: dict[Design, list[float]]) -> None:
     """The power curves as a picture."""
-    from vbench_long.leaderboard.drawing import INK, LOOKS, PALE, blank, picture
+    from vbench_long.leaderboard.pictures.drawing import INK, LOOKS, PALE, blank, picture
 
     def figure() -> Any:
         drawn = blank(4.3)

@@ -1,7 +1,7 @@
 """From records to scores, totals, tables and pictures. Reads runs, knows nothing of torch.
 
-Pictures live in `vbench_long.leaderboard.plots`, the HTML page in `vbench_long.leaderboard.report`,
-apart because they load matplotlib and jinja2; a comparison's are in `gate_files` and `forest`.
+`gate` compares two runs, `interchange` reads and writes the result files of others. `pictures` and
+`report` (the HTML page) stay apart: they load matplotlib and jinja2.
 """
 
 from vbench_long.leaderboard.assembly import build
@@ -12,10 +12,10 @@ from vbench_long.leaderboard.documents import (
     leaderboard_markdown,
     leaderboard_summary,
 )
-from vbench_long.leaderboard.exporting import submission_files
-from vbench_long.leaderboard.gate import Comparison, Rule, Verdict, compare
-from vbench_long.leaderboard.hub import Address, hub_yaml
-from vbench_long.leaderboard.importing import import_run
+from vbench_long.leaderboard.gate.comparison import Comparison, Rule, Verdict, compare
+from vbench_long.leaderboard.interchange.exporting import submission_files
+from vbench_long.leaderboard.interchange.hub import Address, hub_yaml
+from vbench_long.leaderboard.interchange.importing import import_run
 from vbench_long.leaderboard.published import PublishedRow, choose_published, published_rows
 from vbench_long.leaderboard.scores import (
     SCALES,

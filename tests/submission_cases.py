@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from vbench_long.leaderboard.exporting import ZIP, submission_files
-from vbench_long.leaderboard.importing import read_results
+from vbench_long.leaderboard.interchange.exporting import ZIP, submission_files
+from vbench_long.leaderboard.interchange.importing import read_results
 from vbench_long.leaderboard.scores import SCALES
 from vbench_long.store import Run
 

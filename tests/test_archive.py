@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from submission_cases import clip, grouped, plain, write_folder, write_zip
 
 from vbench_long.errors import UsageError
-from vbench_long.leaderboard import archive
-from vbench_long.leaderboard.importing import import_run, read_results
+from vbench_long.leaderboard.interchange import archive
+from vbench_long.leaderboard.interchange.importing import import_run, read_results
 from vbench_long.leaderboard.scores import SCALES
 
 NAME = "r_eval_results.json"

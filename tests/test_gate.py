@@ -12,8 +12,8 @@ import pytest
 from test_scores import ALL, CLASSICAL, bad, make_run, ok
 
 from vbench_long.errors import UsageError
-from vbench_long.leaderboard.gate import Comparison, Finding, Rule, Verdict, compare
-from vbench_long.leaderboard.gate_files import (
+from vbench_long.leaderboard.gate.comparison import Comparison, Finding, Rule, Verdict, compare
+from vbench_long.leaderboard.gate.files import (
     compare_json,
     compare_junit,
     compare_markdown,

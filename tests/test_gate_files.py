@@ -12,15 +12,15 @@ import pytest
 from test_gate import FLICKER, finding, several, without
 from test_scores import ALL, CLASSICAL, ok
 
-from vbench_long.leaderboard.forest import forest_png
-from vbench_long.leaderboard.gate import Comparison, Rule, compare
-from vbench_long.leaderboard.gate_files import (
+from vbench_long.leaderboard.gate.comparison import Comparison, Rule, compare
+from vbench_long.leaderboard.gate.files import (
     compare_json,
     compare_junit,
     compare_markdown,
     compare_summary,
     compare_text,
 )
+from vbench_long.leaderboard.gate.forest import forest_png
 
 
 def test_the_json_document_says_everything() -> None:

@@ -25,12 +25,12 @@ from submission_cases import (
 from vbench_long.cli import main
 from vbench_long.errors import UsageError
 from vbench_long.leaderboard.assembly import build
-from vbench_long.leaderboard.exporting import ZIP, submission_files
-from vbench_long.leaderboard.hub import FILE, Address, hub_yaml
-from vbench_long.leaderboard.importing import import_run, read_results
-from vbench_long.leaderboard.listing import NO_VIDEOS
+from vbench_long.leaderboard.interchange.exporting import ZIP, submission_files
+from vbench_long.leaderboard.interchange.hub import FILE, Address, hub_yaml
+from vbench_long.leaderboard.interchange.importing import import_run, read_results
+from vbench_long.leaderboard.interchange.listing import NO_VIDEOS
+from vbench_long.leaderboard.interchange.submission import clip_name
 from vbench_long.leaderboard.scores import SCALES, dimension_scores, score_run
-from vbench_long.leaderboard.submission import clip_name
 from vbench_long.records import Status
 
 

@@ -13,8 +13,8 @@ from test_leaderboard import HOSTILE
 from test_scores import ALL, CLASSICAL, bad, make_run, ok, spread, whole_run
 
 from vbench_long.errors import UsageError
-from vbench_long.leaderboard import drawing, intervals, plots
 from vbench_long.leaderboard.assembly import build
+from vbench_long.leaderboard.pictures import drawing, intervals, radar
 from vbench_long.leaderboard.published import choose_published
 
 
@@ -28,11 +28,11 @@ def png_size(png: bytes) -> tuple[int, int]:
 def test_pictures(runs: int, dimensions: int) -> None:
     scores = dict.fromkeys(ALL[:dimensions], 0.9)
     (group,) = build([whole_run(scores, f"model {i}") for i in range(runs)]).groups
-    png = plots.radar_png(group)
+    png = radar.radar_png(group)
     width, height = png_size(png)
     assert width == drawing.WIDTH_PIXELS and 400 < height < 2200
     assert len(png) > 10_000
-    assert plots.radar_png(group) == png
+    assert radar.radar_png(group) == png
 
 
 def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(PolarAxes, "plot", spy)
     whole = whole_run(dict.fromkeys(CLASSICAL, 0.05), "A")
     lacking = whole_run(dict.fromkeys(CLASSICAL[1:], 1.0), "B")
-    plots.radar_png(build([whole, lacking]).groups[0])
+    radar.radar_png(build([whole, lacking]).groups[0])
     below, gap = drawn
     assert below[:4] == [0, 0, 0, 0] and below[4] == pytest.approx(5)
     assert gap[0] != gap[0] and gap[-1] != gap[-1] and gap[1:6] == [100] * 5
@@ -54,9 +54,9 @@ def test_a_missing_score_is_a_gap_and_not_a_zero(monkeypatch: pytest.MonkeyPatch
 
 def test_only_official_dimensions_are_drawn() -> None:
     (group,) = build([whole_run({"zoom": 3.0})]).groups
-    assert plots.drawable_dimensions(group) == []
+    assert radar.drawable_dimensions(group) == []
     with pytest.raises(UsageError, match="no picture"):
-        plots.radar_png(group)
+        radar.radar_png(group)
 
 
 @pytest.mark.filterwarnings("error")  # a glyph that no font has
@@ -64,7 +64,7 @@ def test_hostile_names_are_drawn_as_text() -> None:
     runs = [whole_run({"scene": 0.5, "color": 0.4, "human_action": 1.0}, name) for name in HOSTILE]
     for start in (0, 8):
         (group,) = build(runs[start : start + 10]).groups
-        for draw in (plots.radar_png, intervals.intervals_png):
+        for draw in (radar.radar_png, intervals.intervals_png):
             assert draw(group).startswith(b"\x89PNG")
 
 
@@ -73,12 +73,12 @@ def test_runs_have_the_colours_and_published_figures_fill_what_room_is_left() ->
     (first, *_) = build([spread(0.1, "mine")], published=rows).groups
     assert [row.label for row in first.rows] == ["mine"]
     published = build([], published=rows).groups[0]
-    assert len(plots.radar_png(published)) > 10_000
-    shown = plots._drawn_rows(published, ALL)
-    assert len(shown) == plots.MOST_RUNS
+    assert len(radar.radar_png(published)) > 10_000
+    shown = radar._drawn_rows(published, ALL)
+    assert len(shown) == radar.MOST_RUNS
     assert all(row.cell(name).score is not None for row in shown for name in ALL)
     few = build([], published=choose_published(["Wan2.1", "Kling"])).groups[0]
-    assert [row.label[:5] for row in plots._drawn_rows(few, ALL)] == ["Kling"]
+    assert [row.label[:5] for row in radar._drawn_rows(few, ALL)] == ["Kling"]
 
 
 @pytest.fixture

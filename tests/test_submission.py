@@ -32,7 +32,7 @@ from submission_cases import (
 )
 from test_scores import FINAL
 
-from vbench_long.leaderboard.exporting import ZIP, submission_files
+from vbench_long.leaderboard.interchange.exporting import ZIP, submission_files
 from vbench_long.leaderboard.scores import SCALES, dimension_scores, score_run
 from vbench_long.records import Manifest, Record, Sample, Status
 from vbench_long.store import Run

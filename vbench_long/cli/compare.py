@@ -59,20 +59,25 @@ def run(args: argparse.Namespace) -> int:
         EnvironmentFault: the output folder cannot be written.
     """
     from vbench_long.errors import disk_faults
-    from vbench_long.leaderboard import gate_files
-    from vbench_long.leaderboard.forest import forest_png
-    from vbench_long.leaderboard.gate import Rule, compare
+    from vbench_long.leaderboard.gate.comparison import Rule, compare
+    from vbench_long.leaderboard.gate.files import (
+        compare_json,
+        compare_junit,
+        compare_markdown,
+        compare_text,
+    )
+    from vbench_long.leaderboard.gate.forest import forest_png
     from vbench_long.store import load_run, write_atomically
 
     everywhere, single = parse_drops(args.max_drop)
     rule = Rule(args.alpha, everywhere, single, tuple(args.dimensions), args.partial)
     comparison = compare(load_run(args.base), load_run(args.new), rule)
-    text = gate_files.compare_text(comparison)
-    as_json = gate_files.compare_json(comparison)
+    text = compare_text(comparison)
+    as_json = compare_json(comparison)
     files: dict[str, str | bytes] = {
         "compare.json": as_json,
-        "compare.xml": gate_files.compare_junit(comparison),
-        "compare.md": gate_files.compare_markdown(comparison),
+        "compare.xml": compare_junit(comparison),
+        "compare.md": compare_markdown(comparison),
         "compare.png": forest_png(comparison),
     }
     fix = "free space or choose another --output"

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the files and print their paths."""
     import json
 
-    from vbench_long.leaderboard import exporting, hub
+    from vbench_long.leaderboard.interchange import exporting, hub
     from vbench_long.store import load_run
 
     stored = load_run(args.run_folder)
@@ -95,7 +95,7 @@ def _say_absent(stored: Run) -> None:
 def _write(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Replace each file whole; never beside older results, which a reader would mix in."""
     from vbench_long.errors import UsageError, disk_faults
-    from vbench_long.leaderboard.archive import RESULTS
+    from vbench_long.leaderboard.interchange.archive import RESULTS
     from vbench_long.store import write_atomically
 
     written = []

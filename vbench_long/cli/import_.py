@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Import and print the table; 3 if videos are missing."""
     import json
 
-    from vbench_long.leaderboard.importing import import_run
+    from vbench_long.leaderboard.interchange.importing import import_run
     from vbench_long.leaderboard.tables import run_summary, run_summary_text
 
     imported = import_run(args.results, args.output, args.name)

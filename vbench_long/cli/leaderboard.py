@@ -108,15 +108,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _pictures(board: Leaderboard) -> dict[str, bytes]:
     """The first group's pictures, and numbered ones of every further group with a run."""
-    from vbench_long.leaderboard import intervals, plots
+    from vbench_long.leaderboard.pictures import intervals, radar
 
     found = {}
     for number, group in enumerate(board.groups, 1):
         suffix = f"-{number}" if number > 1 else ""
         if number > 1 and not any(row.run for row in group.rows):
             continue
-        if plots.drawable_dimensions(group):
-            found[f"radar{suffix}.png"] = plots.radar_png(group)
+        if radar.drawable_dimensions(group):
+            found[f"radar{suffix}.png"] = radar.radar_png(group)
         if intervals.interval_names(group):
             found[f"intervals{suffix}.png"] = intervals.intervals_png(group)
     return found

@@ -18,8 +18,8 @@ from vbench_long.leaderboard.bootstrap import (
     combination,
     dimension_statistics,
 )
+from vbench_long.leaderboard.gate.significance import Scores
 from vbench_long.leaderboard.scores import DimensionScore, in_order, results
-from vbench_long.leaderboard.significance import Scores
 from vbench_long.records import Record, Status
 from vbench_long.store import Run
 

@@ -16,17 +16,9 @@ from statistics import fmean
 from typing import Any, Final
 
 from vbench_long.errors import RunError, UsageError
-from vbench_long.leaderboard.archive import PROVENANCE, RESULTS, full_info_name
-from vbench_long.leaderboard.listing import NO_VIDEOS
-from vbench_long.leaderboard.scores import (
-    MOST_STILL_CLIPS,
-    SCALES,
-    DimensionScore,
-    dimension_scores,
-    in_order,
-    results,
-)
-from vbench_long.leaderboard.submission import (
+from vbench_long.leaderboard.interchange.archive import PROVENANCE, RESULTS, full_info_name
+from vbench_long.leaderboard.interchange.listing import NO_VIDEOS
+from vbench_long.leaderboard.interchange.submission import (
     BRANCHES,
     EXTRAS,
     FILTERED,
@@ -35,6 +27,14 @@ from vbench_long.leaderboard.submission import (
     VERDICTS,
     clip_name,
     parts_of,
+)
+from vbench_long.leaderboard.scores import (
+    MOST_STILL_CLIPS,
+    SCALES,
+    DimensionScore,
+    dimension_scores,
+    in_order,
+    results,
 )
 from vbench_long.prompts import prompt_of
 from vbench_long.records import Record, Sample, Status

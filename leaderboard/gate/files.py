@@ -11,10 +11,10 @@ from typing import Any, Final
 from xml.etree import ElementTree as Xml
 
 from vbench_long.leaderboard.bootstrap import RESAMPLES, SEED
-from vbench_long.leaderboard.gate import Change, Comparison, Finding, Verdict
-from vbench_long.leaderboard.pairing import Lack
+from vbench_long.leaderboard.gate.comparison import Change, Comparison, Finding, Verdict
+from vbench_long.leaderboard.gate.pairing import Lack
+from vbench_long.leaderboard.gate.significance import POWER
 from vbench_long.leaderboard.protocols import protocol_note
-from vbench_long.leaderboard.significance import POWER
 from vbench_long.leaderboard.text import aligned, markdown, printable, shorten, wrapped
 from vbench_long.records import describe_differences
 from vbench_long.store import Run

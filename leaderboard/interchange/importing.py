@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vbench_long.errors import UsageError
-from vbench_long.leaderboard.archive import (
+from vbench_long.leaderboard.interchange.archive import (
     FULL_INFO,
     PROVENANCE,
     ResultFile,
@@ -18,9 +18,8 @@ from vbench_long.leaderboard.archive import (
     is_shallow,
     read_files,
 )
-from vbench_long.leaderboard.listing import Listing, rows
-from vbench_long.leaderboard.scores import dimension_scores, in_order
-from vbench_long.leaderboard.submission import (
+from vbench_long.leaderboard.interchange.listing import Listing, rows
+from vbench_long.leaderboard.interchange.submission import (
     BRANCHES,
     FUSED,
     TOLERANCE,
@@ -29,6 +28,7 @@ from vbench_long.leaderboard.submission import (
     parse_full_info,
     parse_results,
 )
+from vbench_long.leaderboard.scores import dimension_scores, in_order
 from vbench_long.leaderboard.tables import scores_csv, videos_csv
 from vbench_long.provenance import command_line, environment, now
 from vbench_long.records import Manifest, Record, Sample, digest

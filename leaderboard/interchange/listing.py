@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import Any, Final
 
 from vbench_long.errors import UsageError
+from vbench_long.leaderboard.interchange.submission import ClipResult, DimensionResult, PromptEntry
 from vbench_long.leaderboard.scores import in_order
-from vbench_long.leaderboard.submission import ClipResult, DimensionResult, PromptEntry
 from vbench_long.leaderboard.text import shorten
 from vbench_long.prompts import clip_seconds, prompt_of
 from vbench_long.records import Record, Sample, Status

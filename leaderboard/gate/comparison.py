@@ -20,7 +20,7 @@ from vbench_long.leaderboard.bootstrap import (
     Statistic,
     interval,
 )
-from vbench_long.leaderboard.pairing import (
+from vbench_long.leaderboard.gate.pairing import (
     Design,
     Lack,
     Pair,
@@ -32,9 +32,7 @@ from vbench_long.leaderboard.pairing import (
     shared,
     whole_scores,
 )
-from vbench_long.leaderboard.protocols import require_one_protocol
-from vbench_long.leaderboard.scores import AGGREGATES, complete_totals, in_order
-from vbench_long.leaderboard.significance import (
+from vbench_long.leaderboard.gate.significance import (
     Tails,
     detectable,
     detectable_paired,
@@ -44,6 +42,8 @@ from vbench_long.leaderboard.significance import (
     smallest_unpaired,
     unpaired_tails,
 )
+from vbench_long.leaderboard.protocols import require_one_protocol
+from vbench_long.leaderboard.scores import AGGREGATES, complete_totals, in_order
 from vbench_long.leaderboard.statistics import aggregate_statistics, untrained
 from vbench_long.records import Status
 from vbench_long.registry import unknown

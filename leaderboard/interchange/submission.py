@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from vbench_long.errors import UsageError
-from vbench_long.leaderboard.archive import is_shallow
+from vbench_long.leaderboard.interchange.archive import is_shallow
 from vbench_long.leaderboard.scores import SCALES
 from vbench_long.leaderboard.text import shorten
 from vbench_long.registry import unknown

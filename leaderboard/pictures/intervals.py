@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vbench_long.errors import UsageError
 from vbench_long.leaderboard.board import Group, Row
-from vbench_long.leaderboard.drawing import (
+from vbench_long.leaderboard.pictures.drawing import (
     INK,
     LINE,
     LOOKS,

@@ -16,7 +16,15 @@ from matplotlib.projections.polar import PolarAxes
 
 from vbench_long.errors import UsageError
 from vbench_long.leaderboard.board import Group, Row
-from vbench_long.leaderboard.drawing import INK, LOOKS, WIDTH, blank, caption, picture, write_below
+from vbench_long.leaderboard.pictures.drawing import (
+    INK,
+    LOOKS,
+    WIDTH,
+    blank,
+    caption,
+    picture,
+    write_below,
+)
 from vbench_long.leaderboard.scores import SCALES, normalise
 from vbench_long.leaderboard.text import shorten
 

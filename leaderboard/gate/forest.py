@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vbench_long.leaderboard.drawing import (
+from vbench_long.leaderboard.gate.comparison import Change, Comparison, Finding, Verdict
+from vbench_long.leaderboard.gate.files import headline
+from vbench_long.leaderboard.pictures.drawing import (
     INK,
     LINE,
     PALE,
@@ -18,8 +20,6 @@ from vbench_long.leaderboard.drawing import (
     picture,
     write_below,
 )
-from vbench_long.leaderboard.gate import Change, Comparison, Finding, Verdict
-from vbench_long.leaderboard.gate_files import headline
 from vbench_long.leaderboard.protocols import protocol_note
 from vbench_long.leaderboard.text import shorten
 
