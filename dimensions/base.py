@@ -131,6 +131,10 @@ class Dimension(ABC):
         """
         return False
 
+    def expected_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """The items that are likely to be computed before `clip` is settled, for estimates."""
+        return self.clip_items(clip, video)
+
     def scene_items(self, clips: Sequence[Clip]) -> Items:
         """Items that compare the clips of one scene with each other (the fast branch)."""
         return {}

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_memory import Live
+from vbench_long.dimensions.backbones.rehearsal import Live
 from torch import Tensor
 
 from vbench_long.cli import main

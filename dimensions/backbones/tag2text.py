@@ -230,6 +230,7 @@ class Tag2Text(TorchBackbone):
     """
 
     cpu_batch = 6
+    efficiency = 0.6
     checkpoint: ClassVar[str] = "tag2text"
     shape: ClassVar[Tag2TextShape] = Tag2TextShape()
     tagging: ClassVar[Tagging] = Tagging()
@@ -262,6 +263,20 @@ class Tag2Text(TorchBackbone):
         captions = beam_search(speaker, PROMPT_IDS, len(items), self.rules, self.compute.device)
         longest = self.rules.longest
         return torch.tensor([c.words + [0] * (longest - len(c.words)) for c in captions])
+
+    def rehearse(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> object:
+        """See `TorchBackbone`; as if captions were as long as they may be, and said at once."""
+        pictures_BCHW = torch.stack([self.prepare(frame) for (frame,) in items])
+        image_BLE = self.net.image(pictures_BCHW.to(self.compute.device))
+        self.net.tag_logits(image_BLE)
+        ids_BL = torch.zeros(len(items), self.tagging.length, dtype=torch.long)
+        ids_BL = ids_BL.to(self.compute.device)
+        told_BLD = self.net.told(ids_BL, torch.ones_like(ids_BL), image_BLE)
+        told_RLD, words_RL = (
+            x.repeat_interleave(self.rules.beams, 0)
+            for x in (told_BLD, ids_BL[:, : self.rules.longest - len(PROMPT_IDS)])
+        )
+        return self.net.text_decoder(words_RL, encoder_hidden_states=told_RLD)
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """One caption per item, without the prompt: arrays of no dimension that hold a text."""

@@ -1,7 +1,15 @@
 """From videos to stored scores: plan, one decode, features, records."""
 
-from vbench_long.evaluation.evaluate import BACKENDS, RunConfig, evaluate
+from vbench_long.evaluation.evaluate import BACKENDS, RunConfig, evaluate, forecast
 from vbench_long.evaluation.generation import GenerateConfig, generate
 from vbench_long.evaluation.networks import Networks
 
-__all__ = ["BACKENDS", "GenerateConfig", "Networks", "RunConfig", "evaluate", "generate"]
+__all__ = [
+    "BACKENDS",
+    "GenerateConfig",
+    "Networks",
+    "RunConfig",
+    "evaluate",
+    "forecast",
+    "generate",
+]

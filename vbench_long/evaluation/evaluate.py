@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from vbench_long.dimensions import DIMENSIONS, Dimension
 from vbench_long.dimensions.base import Rules
 from vbench_long.dimensions.temporal_flickering import StaticFlickering
 from vbench_long.errors import GenerationError, UsageError, VBenchLongError, VideoError
+from vbench_long.evaluation.costs import (
+    Costs,
+    peak_device_memory,
+    peak_memory,
+    seconds_by_dimension,
+)
+from vbench_long.evaluation.estimate import Estimate
 from vbench_long.evaluation.generation import Progress, build_generator
+from vbench_long.evaluation.left import estimate_left
 from vbench_long.evaluation.making import Making
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.runner import Runner
@@ -97,10 +106,18 @@ class Outcome:
 
     run: Run
     counts: Counts
+    costs: Costs
+
+
+Told = Callable[[Estimate], None]
+"""Is told what a run is about to do, if it is about to do anything."""
 
 
 def evaluate(
-    config: RunConfig, progress: Progress | None = None, on_step: Report = to_nobody
+    config: RunConfig,
+    progress: Progress | None = None,
+    on_step: Report = to_nobody,
+    on_plan: Told | None = None,
 ) -> Outcome:
     """Judge videos and store the results in ``config.output``; go on where an earlier call stopped.
 
@@ -110,6 +127,8 @@ def evaluate(
         config: what to judge.
         progress: told of each video.
         on_step: told of each step, or frame, of a video that is being made.
+        on_plan: told what is about to be done. Networks take seconds to be counted, so nobody does
+            that unasked.
 
     Raises:
         UsageError: the configuration asks for something that does not exist, or the folder holds
@@ -148,14 +167,50 @@ def evaluate(
             manifest.protocol,
             planned.problems,
         )
+        if on_plan:
+            on_plan(estimate_left(config, dimensions, planned, making, store.records()))
+        started = perf_counter()
+
+        def costs() -> Costs:
+            return Costs(
+                perf_counter() - started,
+                sum(runner.counts.loading.values()),
+                dict(runner.counts.seconds),
+                seconds_by_dimension(work.judged),
+                peak_memory(),
+                peak_device_memory(),
+            )
+
+        earlier = manifest.costs
         try:
             work.do(planned.samples, progress or (lambda done, total, video: None))
         except BaseException:
             with suppress(VBenchLongError):  # What stopped the work is the error to show.
+                manifest = replace(manifest, costs=costs().after(earlier))
                 _close(store, config.output, manifest, "interrupted")
             raise
+        spent = costs()
+        manifest = replace(manifest, costs=spent.after(earlier))
         _close(store, config.output, manifest, "complete")
-    return Outcome(load_run(config.output), runner.counts)
+    return Outcome(load_run(config.output), runner.counts, spent)
+
+
+def forecast(config: RunConfig) -> Estimate:
+    """What `evaluate` would do, without doing or writing any of it.
+
+    Raises:
+        UsageError: as `evaluate`, of what `config` asks for.
+        RunError: the folder's files are damaged.
+        EnvironmentFault: there is no such device here.
+    """
+    suite = _suite(config)
+    filtered = _filters_static(config, suite)
+    dimensions = choose_dimensions(config.dimensions, config.backend, filtered, _rules(config))
+    making = _making(config, suite)
+    planned = _plan(config, suite, [dimension.name for dimension in dimensions])
+    there = (config.output / "run.json").exists()
+    stored = load_run(config.output).records if there else ()
+    return estimate_left(config, dimensions, planned, making, stored)
 
 
 def choose_dimensions(
@@ -198,6 +253,7 @@ class _Work:
     environment: str
     protocol: Mapping[str, Any]
     problems: Mapping[str, Problem]
+    judged: list[Record] = field(default_factory=list)
 
     def do(self, samples: Sequence[Sample], progress: Progress) -> None:
         stored = {(r.video, r.dimension): r for r in self.store.records()}
@@ -208,6 +264,7 @@ class _Work:
                 LOG.warning("%s: %s", sample.video, error)
             if records:
                 self.store.put(records)
+                self.judged.extend(records)
         progress(len(samples), len(samples), "")
 
     def _lacking_records(
@@ -375,7 +432,7 @@ def _continued(store: Store, planned: Manifest, environment_key: str) -> Manifes
     if earlier.environment != environment_key:
         LOG.warning("this run began in another environment; each record names its own")
     dimensions = tuple(dict.fromkeys((*earlier.dimensions, *planned.dimensions)))
-    return replace(planned, created=earlier.created, dimensions=dimensions)
+    return replace(planned, created=earlier.created, dimensions=dimensions, costs=earlier.costs)
 
 
 def _close(store: Store, output: Path, manifest: Manifest, status: str) -> None:
