@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.detections import Detection, detections, looked_at, untold
 from vbench_long.video import Clip
 
@@ -46,14 +46,21 @@ class Color(Dimension):
         "reference": {"frame": "grit/captions"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """A colour that is known, and an object."""
+        colour = self._colour(told)
+        if not colour:
+            return untold("color")
+        if self.rules == "parity" and colour not in COLOURS:
+            return f"'{colour[:60]}' is none of the colours it knows: {', '.join(COLOURS)}"
+        return "" if self._thing(told) else untold("object, and its text names none")
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """Sixteen frames, if the object and its colour are known."""
-        return {"frame": [] if self._problem(video) else looked_at(clip)}
+        """Sixteen frames."""
+        return {"frame": looked_at(clip)}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the detections of each frame, with captions."""
-        if problem := self._problem(video):
-            return problem
         colour, thing = self._colour(video), self._thing(video)
         frames = [detections(feature) for feature in features["frame"]]
         if self.rules == "strict":
@@ -65,23 +72,13 @@ class Color(Dimension):
         share = right / coloured
         return ClipScore(share, {"cur_success_frame_rate": share, "frame_count": coloured})
 
-    def _problem(self, video: VideoFacts) -> ClipScore | None:
-        """Why the prompt cannot be judged, if it cannot."""
-        colour = self._colour(video)
-        if not colour:
-            return untold("color")
-        if self.rules == "parity" and colour not in COLOURS:
-            known = ", ".join(COLOURS)
-            return ClipScore(None, reason=f"'{colour}' is none of the colours it knows: {known}")
-        return None if self._thing(video) else untold("object, and its text names none")
+    def _colour(self, told: Told) -> str:
+        return told.auxiliary_text("color", "color")
 
-    def _colour(self, video: VideoFacts) -> str:
-        return video.auxiliary_text("color", "color").strip()
-
-    def _thing(self, video: VideoFacts) -> str:
-        named = video.auxiliary_text("color", "object").strip()
+    def _thing(self, told: Told) -> str:
+        named = told.auxiliary_text("color", "object")
         rule = strict_object if self.rules == "strict" else published_object
-        return named or rule(video.prompt, self._colour(video))
+        return named or rule(told.prompt, self._colour(told))
 
 
 def published_counts(frames: Frames, thing: str, colour: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
 
@@ -41,16 +41,21 @@ class Scene(Dimension):
     name = "scene"
     backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {"reference": {"frame": "tag2text"}}
 
+    def lacks(self, told: Told) -> str:
+        """The name of a scene that a caption can hold."""
+        name = self._wanted(told)
+        if not name:
+            return "the prompt's auxiliary information names no scene"
+        if not re.fullmatch("[ -@a-z]*[0-9a-z][ -@a-z]*", name):
+            return f"captions are of lower case letters, and cannot hold '{name[:60]}'"
+        return ""
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """The frames whose captions count, if the scene is known."""
-        if self._trouble(video):
-            return {"frame": []}
+        """The frames whose captions count."""
         return {"frame": [(i,) for i in middle_frames(clip, FRAMES)[: len(self._shares())]]}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the caption of each frame."""
-        if trouble := self._trouble(video):
-            return ClipScore(None, reason=trouble)
         wanted = self._wanted(video)
         names = names_strictly if self.rules == "strict" else names_as_published
         shares = self._shares()
@@ -60,18 +65,9 @@ class Scene(Dimension):
         )
         return ClipScore(right / FRAMES, {"success_frame_count": right, "frame_count": sum(shares)})
 
-    def _wanted(self, video: VideoFacts) -> str:
-        name = video.auxiliary_text("scene", "scene", "scene").strip()
+    def _wanted(self, told: Told) -> str:
+        name = told.auxiliary_text("scene", "scene", "scene")
         return name.lower() if self.rules == "strict" else name
-
-    def _trouble(self, video: VideoFacts) -> str:
-        """Why the scene cannot be looked for; empty if it can."""
-        name = self._wanted(video)
-        if not name:
-            return "the prompt's auxiliary information names no scene"
-        if not re.fullmatch("[ -@a-z]*[0-9a-z][ -@a-z]*", name):
-            return f"captions are of lower case letters, and cannot hold '{name[:60]}'"
-        return ""
 
     def _shares(self) -> Sequence[int]:
         return (1,) * FRAMES if self.rules == "strict" else PUBLISHED_SHARES

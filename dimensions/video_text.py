@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
 
@@ -24,16 +24,16 @@ class VideoText(Dimension):
         "reference": {"clip": "viclip_l14", "text": "viclip_l14"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """Any words."""
+        return "" if told.prompt else "the video has no prompt to be compared with"
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Eight frames, and the prompt."""
-        if not video.prompt:
-            return {"clip": [], "text": []}
         return {"clip": [middle_frames(clip, FRAMES)], "text": [video.prompt]}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features of norm one."""
-        if not video.prompt:
-            return ClipScore(None, reason="the video has no prompt to be compared with")
         (seen,), (said,) = features["clip"], features["text"]
         # Rounding can push the cosine of two equal vectors past 1.
         return ClipScore(max(-1.0, min(1.0, float(seen @ said))))

@@ -19,9 +19,9 @@ from semantic_cases import SmallClipStyle, SmallTag2Text, SmallUmt, SmallViClip
 from torch.utils.flop_counter import FlopCounterMode
 from vit_cases import SmallAesthetic, SmallClip, SmallDino, SmallDinoV2, SmallDreamSim
 
+from vbench_long import products
 from vbench_long.cli.estimates import measured, told
 from vbench_long.dimensions import BACKBONES, DIMENSIONS, VideoFacts
-from vbench_long.dimensions.backbones import base
 from vbench_long.dimensions.backbones.amt import AmtS
 from vbench_long.dimensions.backbones.base import Compute
 from vbench_long.dimensions.backbones.grit.backbone import Expected
@@ -65,7 +65,7 @@ def worked(kind: type, frames: int, weights: SeededWeights) -> tuple[float, int]
     with (
         Live([t for part in parts for t in part.state_dict(keep_vars=True).values()]) as live,
         FlopCounterMode(display=False) as flop,
-        patch.object(base, "_ONEDNN", False),
+        patch.object(products, "_ONEDNN", False),
     ):
         network(items)
     return flop.get_total_flops() / network.batch, live.peak

@@ -210,7 +210,7 @@ def _overwritten(module: nn.Module, change: Any, recurse: bool = True) -> nn.Mod
 
 
 def _product_flop(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
-    """Of `base.linear`, which torch's counter does not know."""
+    """Of `products.linear`, which torch's counter does not know."""
     return 2 * prod(x) * weight[0]
 
 

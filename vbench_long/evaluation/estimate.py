@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import Any
 
 from vbench_long.dimensions import BACKBONES, Dimension, VideoFacts
-from vbench_long.dimensions.base import CHECKPOINTS, backbone_and_view
+from vbench_long.dimensions.base import backbone_and_view, checkpoints_of
 from vbench_long.errors import VideoError
 from vbench_long.evaluation import probes
 from vbench_long.evaluation.costs import peak_memory, resident_memory
@@ -174,7 +174,7 @@ def estimate(
         decoding=decoding * times,
         memory=peak_memory(),
     )
-    if not any(name in CHECKPOINTS for name in uses):
+    if not any(checkpoints_of(name) is not None for name in uses):
         return found
     device = networks.compute.device
     rate = probes.product_rate(device, "fp32")
@@ -291,7 +291,7 @@ def _rehearsed(
                 part.name, BACKBONES.get(part.name), size, part.each, sorted(uses[part.name].views)
             )
             for size in uses[part.name].items
-            if part.name in CHECKPOINTS
+            if checkpoints_of(part.name) is not None
         }
         known = {size: cost for size, cost in costs.items() if cost}
         if not known or len(known) < len(costs):
@@ -319,7 +319,7 @@ def _reading_rate(networks: Networks, parts: Iterable[Part]) -> float | None:
     """Bytes of weights a second; None if there are none on this machine."""
     if networks.untrained:
         return probes.seeded_bytes_per_second()
-    names = [name for part in parts for name in CHECKPOINTS.get(part.name, ())]
+    names = [name for part in parts for name in checkpoints_of(part.name) or ()]
     return probes.bytes_per_second([found.path for found in networks.files(names)])
 
 

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from vbench_long.dimensions import Dimension, VideoFacts
+from vbench_long.dimensions import VideoFacts
 from vbench_long.errors import VideoError
+from vbench_long.evaluation.asked import Asked, RunConfig
 from vbench_long.evaluation.estimate import Ahead, Estimate, estimate
-from vbench_long.evaluation.making import Making
-from vbench_long.evaluation.samples import Planned
 from vbench_long.records import Record, Status
 from vbench_long.video import probe
-
-if TYPE_CHECKING:
-    from vbench_long.evaluation.evaluate import RunConfig
 
 _ESTIMATED = 8
 """Videos that stand for all in an estimate."""
 
 
-def estimate_left(
-    config: RunConfig,
-    dimensions: Sequence[Dimension],
-    planned: Planned,
-    making: Making | None,
-    stored: Iterable[Record],
-) -> Estimate:
+def estimate_left(config: RunConfig, asked: Asked, stored: Iterable[Record]) -> Estimate:
     """What is left to do; whether stored values are still current is not looked at."""
+    making, planned = asked.making, asked.planned
     done = {(r.video, r.dimension) for r in stored if r.status in (Status.OK, Status.EXCLUDED)}
     lacking = {
         sample.video: tuple(
-            d for d in dimensions
+            d for d in asked.dimensions
             if d.name in sample.dimensions and (sample.video, d.name) not in done
         )
         for sample in planned.samples

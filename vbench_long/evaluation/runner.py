@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from vbench_long.dimensions import Backbone, ClipScore, Dimension, VideoFacts
-from vbench_long.dimensions.base import backbone_and_view
+from vbench_long.dimensions.base import PromptFacts, backbone_and_view
 from vbench_long.errors import VideoError
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.plan import VideoPlan, plan_video, roles_of, score_video
@@ -52,19 +52,29 @@ class Runner:
     def judge(self, sample: Sample, path: Path, names: Sequence[str]) -> list[Record]:
         """Score `sample`, whose file is `path`, on the dimensions `names`: one record for each.
 
+        Where the prompt lacks what a dimension must know, the record says `missing` and what.
+
         Raises:
             EnvironmentFault: the machine, not the video, is at fault.
         """
-        dimensions = [self._dimensions[name] for name in names]
+        told = PromptFacts(sample.prompt, sample.auxiliary)
+        asked = [self._dimensions[name] for name in names]
+        lacks = {d.name: why for d in asked if (why := d.lacks(told))}
+        records = [
+            Record(sample.video, name, Status.MISSING, error=why) for name, why in lacks.items()
+        ]
+        dimensions = [dimension for dimension in asked if dimension.name not in lacks]
+        if not dimensions:
+            return records
         before = dict(self.counts.seconds)
         try:
             plan, done, notes = self._measure(sample, path, dimensions)
         except VideoError as error:
-            return [
-                Record(sample.video, name, Status.FAILED, error=_inside(error, path))
-                for name in names
+            why = _inside(error, path)
+            return records + [
+                Record(sample.video, d.name, Status.FAILED, error=why) for d in dimensions
             ]
-        return [self._record(sample, plan, done, notes, d, before) for d in dimensions]
+        return records + [self._record(sample, plan, done, notes, d, before) for d in dimensions]
 
     def _measure(
         self, sample: Sample, path: Path, dimensions: Sequence[Dimension]
