@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import ClassVar
 from unittest.mock import patch
@@ -79,25 +80,38 @@ def test_a_rehearsal_counts_what_a_call_does(kind: type) -> None:
     assert cost.passing == pytest.approx(peak, rel=0.15)
 
 
+class ShortTag2Text(SmallTag2Text):
+    rules = replace(SmallTag2Text.rules, longest=12)
+    cpu_batch = 2
+
+
 def test_captions_are_taken_to_be_as_long_as_they_may_be() -> None:
-    flop, _ = worked(SmallTag2Text, 1, SeededWeights())
-    cost = Rehearsal(CPU, ()).cost("it", SmallTag2Text, SIZE, 1, [""])
+    flop, _ = worked(ShortTag2Text, 1, SeededWeights())
+    cost = Rehearsal(CPU, ()).cost("it", ShortTag2Text, SIZE, 1, [""])
     assert cost is not None and cost.flop == pytest.approx(flop, rel=0.1)
+
+
+class OneFrame(TinyGrit):
+    def __init__(self, weights: SeededWeights, compute: Compute) -> None:
+        super().__init__(weights, compute)
+        self.batch = 1
 
 
 def test_grit_is_taken_to_find_what_it_expects() -> None:
     found = TinyGrit(Eager(), CPU).look([(noise(1)[0],)], ["captions"])[0]
     assert len(found)
 
-    class Told(TinyGrit):
+    class Told(OneFrame):
         expected = Expected(len(found), 4, 4)
 
-    flop, _ = worked(TinyGrit, 1, Eager())
-    cost = Rehearsal(CPU, ()).cost("it", Told, SIZE, 1, ["captions"])
-    assert cost is not None and cost.flop == pytest.approx(flop, rel=0.2)
-    names = Rehearsal(CPU, ()).cost("it", Told, SIZE, 1, ["objects"])
-    both = Rehearsal(CPU, ()).cost("it", Told, SIZE, 1, ["captions", "objects"])
-    assert names is not None and names.flop < both.flop == cost.flop
+    flop, _ = worked(OneFrame, 1, Eager())
+    rehearsal = Rehearsal(CPU, ())
+    names, captions, both = (
+        rehearsal.cost("it", Told, SIZE, 1, views)
+        for views in (["objects"], ["captions"], ["captions", "objects"])
+    )
+    assert captions is not None and captions.flop == pytest.approx(flop, rel=0.2)
+    assert names is not None and names.flop < both.flop == captions.flop
 
 
 def test_weights_of_two_networks_count_once() -> None:
@@ -127,13 +141,18 @@ class _Own:
         return [np.zeros(2) for _ in items]
 
 
+def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    entry = EntryPoint(name, value, "vbench_long.backbones")
+    monkeypatch.setitem(BACKBONES._entries, name, entry)
+
+
 def ahead(names: Sequence[str], backend: str, frames: int = 24) -> Ahead:
     facts = VideoFacts(SIZE[1], SIZE[0], Fraction(8), "a cat")
     return Ahead(facts, frames, 2.0, tuple(DIMENSIONS.get(name)(backend) for name in names))
 
 
 def test_backbones_nobody_can_estimate_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(BACKBONES._targets, "own", f"{__name__}:_Own")
+    stand_in(monkeypatch, "own", f"{__name__}:_Own")
 
     class Flickering(DIMENSIONS.get("temporal_flickering")):
         backbones: ClassVar = {"classical": {"pair": "own"}}
@@ -151,8 +170,8 @@ def test_backbones_nobody_can_estimate_are_named(monkeypatch: pytest.MonkeyPatch
 def test_networks_cost_their_work_over_their_share_of_the_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(BACKBONES._targets, "clip_vitb32", "vit_cases:SmallClip")
-    monkeypatch.setitem(BACKBONES._targets, "dreamsim", "vit_cases:SmallDreamSim")
+    stand_in(monkeypatch, "clip_vitb32", "vit_cases:SmallClip")
+    stand_in(monkeypatch, "dreamsim", "vit_cases:SmallDreamSim")
     monkeypatch.setattr("vbench_long.evaluation.probes.product_rate", lambda *_: 1e9)
     monkeypatch.setattr("vbench_long.evaluation.probes.seeded_bytes_per_second", lambda: 1e6)
     networks = Networks("seeded", "cpu")

@@ -146,8 +146,7 @@ class Rehearsal:
         with ExitStack() as stack:
             stack.enter_context(self._mode)
             live = stack.enter_context(Live(held))
-            flop = FlopCounterMode(display=False, custom_mapping=_ONEDNN)
-            stack.enter_context(flop)
+            flop = stack.enter_context(flop_counter())
             stack.enter_context(computing(self._compute))
             backbone.rehearse(items, [*views] * count)
         return Cost(
@@ -182,6 +181,11 @@ class _Hollow(SeededWeights):
             made = {key: torch.empty(t.shape, dtype=t.dtype) for key, t in wanted.items()}
         self.read += sum(tensor.nbytes for tensor in made.values())
         return made
+
+
+def flop_counter() -> FlopCounterMode:
+    """Counts floating point operations of products and convolutions, oneDNN's products too."""
+    return FlopCounterMode(display=False, custom_mapping=_ONEDNN)
 
 
 def _tensors(values: Iterable[object]) -> Iterator[Tensor]:
