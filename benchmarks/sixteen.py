@@ -28,7 +28,7 @@ TOLD = {
     "prompt": "a person is riding a horse",
     "object_class": "horse",
     "multiple_objects": "horse and person",
-    "color": "brown",
+    "color": "white",
     "spatial_relationship": "person on the top of horse",
     "scene": "desert",
     "appearance_style": "Van Gogh style",
@@ -62,6 +62,8 @@ def run(video: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any
     command += ["--weights", "seeded", "--device", options.device]
     command += ["--precision", options.precision, "--output", str(folder / "run")]
     command += ["--report", str(folder / "report.json")]
+    if options.dimensions:
+        command += ["--dimensions", *options.dimensions]
     print("vbench-long", " ".join(command), flush=True)
     start = (
         [__file__, "--clock", "cpu", "--judge"] if options.clock == "cpu" else ["-m", "vbench_long"]
@@ -113,6 +115,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "mps"))
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16"))
+    parser.add_argument("--dimensions", nargs="+", metavar="NAME", help="default: all sixteen")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         show(run(options.video, Path(folder), options), options.clock)

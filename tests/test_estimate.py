@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vit_cases import SmallAesthetic, SmallClip, SmallDino, SmallDinoV2, SmallDreamSim
 
 from vbench_long import products
+from vbench_long.cli import main
 from vbench_long.cli.estimates import measured, told
 from vbench_long.dimensions import BACKBONES, DIMENSIONS, VideoFacts
 from vbench_long.dimensions.backbones.amt import AmtS
@@ -253,3 +254,21 @@ def test_the_text_of_a_plan() -> None:
     )
     on_gpu = told(replace(found, device="cuda", device_memory=3_000_000_000))
     assert "memory 2.5 GB, 3.0 GB on the device" in on_gpu
+
+
+def test_the_command_tells_before_and_after(
+    tmp_path: Path, make_video: MakeVideo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_video("a-0.mp4", folder=tmp_path / "v")
+    command = ["evaluate", "--videos", str(tmp_path / "v"), "--output", str(tmp_path / "run")]
+    command += ["--dimensions", "imaging_quality", "--report", str(tmp_path / "report.json")]
+    assert main([*command, "--dry-run"]) == 0
+    plan = capsys.readouterr().out
+    assert plan.startswith("plan: 1 video, 24 frames, 64x48\n  image_defects         24 frames")
+    assert not (tmp_path / "run").exists() and not (tmp_path / "report.json").exists()
+    assert main(command) == 0
+    told = capsys.readouterr().err
+    assert told.index("plan: 1 video") < told.index("[1/1] a-0.mp4") < told.index("took ")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["estimate"]["parts"][0]["items"] == report["items"]["image_defects"] == 24
+    assert report["costs"]["backbones"] == report["seconds"]

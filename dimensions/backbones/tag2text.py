@@ -254,7 +254,7 @@ class Tag2Text(TorchBackbone):
         """Captions in word pieces, `PROMPT_IDS` first, filled up with zeros: (B, L)."""
         pictures_BCHW = torch.stack([self.prepare(frame) for (frame,) in items])
         image_BLE = self.net.image(pictures_BCHW.to(self.compute.device))
-        logits_BK = self.net.tag_logits(image_BLE)
+        logits_BK = self._tag_logits(image_BLE)
         if not logits_BK.isfinite().all():
             raise not_finite(self, items[0][0])
         encoded = [self.encoded(tags) for tags in self.tags(logits_BK)]
@@ -268,7 +268,7 @@ class Tag2Text(TorchBackbone):
         """See `TorchBackbone`; as if captions were as long as they may be, and said at once."""
         pictures_BCHW = torch.stack([self.prepare(frame) for (frame,) in items])
         image_BLE = self.net.image(pictures_BCHW.to(self.compute.device))
-        self.net.tag_logits(image_BLE)
+        self._tag_logits(image_BLE)
         ids_BL = torch.zeros(len(items), self.tagging.length, dtype=torch.long)
         ids_BL = ids_BL.to(self.compute.device)
         told_BLD = self.net.told(ids_BL, torch.ones_like(ids_BL), image_BLE)
@@ -283,6 +283,11 @@ class Tag2Text(TorchBackbone):
         return [
             np.asarray(self.caption(ids.astype(int).tolist())) for ids in super().__call__(items)
         ]
+
+    def _tag_logits(self, image_BLE: Tensor) -> Tensor:
+        """Logits of all tags: (B, K); on a CPU one by one, for all tags of a picture are many."""
+        at_once = 1 if self.compute.device.type == "cpu" else len(image_BLE)
+        return torch.cat([self.net.tag_logits(some) for some in image_BLE.split(at_once)])
 
     def tags(self, logits_BK: Tensor) -> list[list[int]]:
         """The tags that are told of each picture, in the order of their list."""
