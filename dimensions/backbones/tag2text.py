@@ -287,7 +287,7 @@ class Tag2Text(TorchBackbone):
     def _tag_logits(self, image_BLE: Tensor) -> Tensor:
         """Logits of all tags: (B, K); on a CPU one by one, for all tags of a picture are many."""
         at_once = 1 if self.compute.device.type == "cpu" else len(image_BLE)
-        return torch.cat([self.net.tag_logits(some) for some in image_BLE.split(at_once)])
+        return torch.cat([self.net.tag_logits(some) for some in torch.split(image_BLE, at_once)])
 
     def tags(self, logits_BK: Tensor) -> list[list[int]]:
         """The tags that are told of each picture, in the order of their list."""
