@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_memory import Live
 from torch import Tensor
 
 from vbench_long.cli import main
+from vbench_long.dimensions.backbones.rehearsal import Live
 from vbench_long.errors import EnvironmentFault, GenerationError, UsageError
 from vbench_long.generators import GENERATORS, Request
 from vbench_long.generators.vchitect2 import cost
