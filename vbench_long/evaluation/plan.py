@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vbench_long.dimensions import ClipScore, Dimension, Feature, Item, VideoFacts
@@ -11,6 +11,9 @@ from vbench_long.video import Clip, Scene, split
 
 Key = tuple[str, Item]
 """A backbone and one item it computes."""
+
+Ask = Callable[[Dimension, Clip, VideoFacts], Items]
+"""What a dimension wants for a clip of a video."""
 
 Found = Mapping[Key, Feature]
 """The feature of every (backbone, item) that was computed."""
@@ -52,15 +55,20 @@ class VideoPlan:
         """All clips, in order."""
         return [clip for scene in self.scenes for clip in scene.clips]
 
-    def requests(self) -> Iterator[tuple[Dimension, Clip | None, str, Sequence[Item]]]:
-        """Everything asked for: (dimension, clip or None for a scene, backbone, items)."""
+    def requests(
+        self, ask: Ask = lambda dimension, *clip: dimension.clip_items(*clip)
+    ) -> Iterator[tuple[Dimension, Clip | None, str, Sequence[Item]]]:
+        """Everything asked for: (dimension, clip or None for a scene, backbone, items).
+
+        `ask` says what a dimension wants for a clip.
+        """
         for dimension in self.dimensions:
             roles = roles_of(dimension)
             for scene in self.scenes:
                 for role, items in dimension.scene_items(scene.firsts).items():
                     yield dimension, None, roles[role], items
                 for clip in scene.seen:
-                    for role, items in dimension.clip_items(clip, self.facts).items():
+                    for role, items in ask(dimension, clip, self.facts).items():
                         yield dimension, clip, roles[role], items
 
 
