@@ -16,9 +16,9 @@ from prompt_cases import AUXILIARY, entry
 from vbench_long.dimensions.temporal_flickering import TemporalFlickering
 from vbench_long.errors import UsageError
 from vbench_long.evaluation import Networks, RunConfig, evaluate
+from vbench_long.evaluation.asked import plan_samples
 from vbench_long.evaluation.checks import ask, require_whole
 from vbench_long.evaluation.choice import choose_dimensions
-from vbench_long.evaluation.evaluate import plan_samples
 from vbench_long.evaluation.samples import Planned, file_name, from_videos
 from vbench_long.manifests import list_suite_videos, list_videos
 from vbench_long.prompts import Prompt, Suite
