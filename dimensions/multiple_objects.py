@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
-from vbench_long.dimensions.detections import detections, looked_at, share_of_frames, untold
+from vbench_long.dimensions.detections import (
+    detections,
+    looked_at,
+    seen_things,
+    share_of_frames,
+    untold,
+)
+from vbench_long.dimensions.evidence import Evidence
 from vbench_long.video import Clip
 
 
@@ -36,9 +43,22 @@ class MultipleObjects(Dimension):
         wanted = _wanted(video)
         if not wanted:
             return untold('two objects, as in "bird and cat"')
-        return share_of_frames(
-            wanted <= {thing.name for thing in detections(frame)} for frame in features["frame"]
-        )
+        return share_of_frames(_hits(features, wanted))
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The things in each frame."""
+        wanted = _wanted(video)
+        if not wanted:
+            return Evidence()
+        frames = [detections(frame) for frame in features["frame"]]
+        sought = " and ".join(sorted(wanted))
+        hits = _hits(features, wanted)
+        return seen_things(clip, video, frames, sought, lambda thing: thing.name in wanted, hits)
+
+
+def _hits(features: Features, wanted: set[str]) -> list[bool]:
+    """Whether both objects are in each frame."""
+    return [wanted <= {thing.name for thing in detections(frame)} for frame in features["frame"]]
 
 
 def _wanted(video: VideoFacts) -> set[str]:

@@ -18,6 +18,7 @@ COMMANDS = (
     "generate",
     "leaderboard",
     "compare",
+    "explain",
     "verify",
     "import",
     "export",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -16,13 +16,30 @@ from vbench_long.dimensions import Backbone, ClipScore, Dimension, VideoFacts
 from vbench_long.dimensions.base import backbone_and_view
 from vbench_long.errors import VideoError
 from vbench_long.evaluation.networks import Networks
-from vbench_long.evaluation.plan import VideoPlan, plan_video, roles_of, score_video
+from vbench_long.evaluation.plan import Purpose, VideoPlan, plan_video, roles_of, score_video
 from vbench_long.evaluation.stream import Counts, Pass, ahead, count, encoded_again
 from vbench_long.records import Record, Sample, Status
 from vbench_long.video import Scene, VideoInfo, probe, read_frames
 from vbench_long.video.scenes import find_scenes
 
 LOG = logging.getLogger("vbench_long")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One pass over one video.
+
+    Attributes:
+        info: the file.
+        plan: what was asked for.
+        done: what was found.
+        records: of every dimension.
+    """
+
+    info: VideoInfo
+    plan: VideoPlan
+    done: Pass
+    records: list[Record]
 
 
 class Runner:
@@ -55,26 +72,36 @@ class Runner:
         Raises:
             EnvironmentFault: the machine, not the video, is at fault.
         """
-        dimensions = [self._dimensions[name] for name in names]
-        before = dict(self.counts.seconds)
         try:
-            plan, done, notes = self._measure(sample, path, dimensions)
+            return self.look(sample, path, names, "scores").records
         except VideoError as error:
             return [
                 Record(sample.video, name, Status.FAILED, error=_inside(error, path))
                 for name in names
             ]
-        return [self._record(sample, plan, done, notes, d, before) for d in dimensions]
+
+    def look(self, sample: Sample, path: Path, names: Sequence[str], purpose: Purpose) -> Look:
+        """Score `sample` as `judge` does, and keep what was found on the way.
+
+        Raises:
+            VideoError: the video cannot be judged.
+            EnvironmentFault: the machine, not the video, is at fault.
+        """
+        dimensions = [self._dimensions[name] for name in names]
+        before = dict(self.counts.seconds)
+        info = probe(path, self._image_rate)
+        plan, done, notes = self._measure(sample, info, dimensions, purpose)
+        records = [self._record(sample, plan, done, notes, d, before) for d in dimensions]
+        return Look(info, plan, done, records)
 
     def _measure(
-        self, sample: Sample, path: Path, dimensions: Sequence[Dimension]
+        self, sample: Sample, info: VideoInfo, dimensions: Sequence[Dimension], purpose: Purpose
     ) -> tuple[VideoPlan, Pass, list[str]]:
-        info = probe(path, self._image_rate)
         scenes = self._scenes(sample.video, info)
         notes: list[str] = []
         for _ in range(2):
             before = self.counts.frames[sample.video]
-            plan, done = self._one_pass(sample, info, scenes, dimensions)
+            plan, done = self._one_pass(sample, info, scenes, dimensions, purpose)
             decoded = self.counts.frames[sample.video] - before
             if decoded == plan.frames:
                 break
@@ -82,7 +109,8 @@ class Runner:
             notes = [f"{info.frames} packets, {decoded} frames decode"]
             scenes = [Scene(0, decoded)]
         else:
-            raise VideoError("the video decodes differently each time", str(path), "re-encode it")
+            what = "the video decodes differently each time"
+            raise VideoError(what, str(info.path), "re-encode it")
         if info.declared and info.declared != decoded:
             notes.append(f"the header says {info.declared} frames, {decoded} decode")
         for note in notes:
@@ -96,7 +124,12 @@ class Runner:
         return find_scenes(counted, info.fps, self._scene_threshold)
 
     def _one_pass(
-        self, sample: Sample, info: VideoInfo, scenes: list[Scene], dimensions: Sequence[Dimension]
+        self,
+        sample: Sample,
+        info: VideoInfo,
+        scenes: list[Scene],
+        dimensions: Sequence[Dimension],
+        purpose: Purpose,
     ) -> tuple[VideoPlan, Pass]:
         self.counts.decodes[sample.video] += 1
         with ahead(read_frames(info)) as frames:
@@ -107,7 +140,9 @@ class Runner:
                 )
             height, width = first.rgb.shape[:2]
             facts = VideoFacts(width, height, info.fps, sample.prompt, sample.auxiliary)
-            plan = plan_video(facts, scenes, sample.clip_seconds, dimensions, self._encoded)
+            plan = plan_video(
+                facts, scenes, sample.clip_seconds, dimensions, self._encoded, purpose
+            )
             done = Pass(plan, self._backbone, self.counts)
             source = count(chain([first], frames), self.counts.frames, sample.video)
             done.run(encoded_again(source, plan) if self._encoded else source)
