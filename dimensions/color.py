@@ -81,7 +81,11 @@ class Color(Dimension):
             clip, video, frames, f"{colour} {thing}", lambda one: one.name == thing, worth
         )
         counted = sum(right is not None for right in worth)
-        said = f"{counted} of {len(frames)} frames count: '{thing}' is there, with any colour."
+        if self.rules == "strict":
+            rule = f"there is a '{thing}' with any colour"
+        else:
+            rule = f"box 1 is a '{thing}', and any caption names a colour"
+        said = f"{counted} of {len(frames)} frames count: where {rule}."
         return replace(seen, said=said)
 
     def _verdicts(self, frames: Frames, video: VideoFacts) -> list[bool | None]:

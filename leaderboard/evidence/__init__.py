@@ -11,7 +11,7 @@ from typing import get_args
 
 from markupsafe import Markup
 
-from vbench_long.leaderboard.evidence.sections import film, section
+from vbench_long.leaderboard.evidence.sections import HEAT, film, section
 from vbench_long.leaderboard.evidence.seen import Explanation, SeenClip, SeenDimension, Verdict
 from vbench_long.leaderboard.protocols import protocol_note
 from vbench_long.leaderboard.report import shell
@@ -70,6 +70,7 @@ def evidence_html(explanation: Explanation, pictures: Mapping[int, str]) -> str:
             seconds=float(explanation.frames / explanation.fps),
             rate=f"{float(explanation.fps):.3f}".rstrip("0").rstrip("."),
             sections=sections,
+            heat=HEAT,
             most_clips=max((len(one.clips) for one in sections), default=0),
             verdicts={verdict: verdicts.count(verdict) for verdict in get_args(Verdict)},
             film=film(explanation),

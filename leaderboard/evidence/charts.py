@@ -93,7 +93,7 @@ def chart(
     """
     first = curves[0][1]
     values = [v for _, curve in curves for line in curve.lines.values() for v in line]
-    low, high = _range([*values, *(v for _, c in curves for v in c.limits.values())])
+    low, high = _range([*values, *(v for _, c in curves for v in c.limits.values())], first.unit)
     last = max(1, explanation.frames - 1)
 
     def across(frame: float) -> float:
@@ -139,10 +139,12 @@ def chart(
     )
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def _range(values: Sequence[float], unit: str) -> tuple[float, float]:
+    """A little more than the values take, but nothing below 0 or above 1 where they stay inside."""
     low, high = min(values), max(values)
     room = (high - low) * _ROOM or max(abs(high) * _ROOM, 1e-3)
-    return low - room, high + room
+    bottom = max(low - room, 0.0) if low >= 0 else low - room
+    return bottom, min(high + room, 1.0) if high <= 1 and not unit else high + room
 
 
 def _path(points: Iterator[tuple[float, float]]) -> str:
