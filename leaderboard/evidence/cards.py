@@ -95,9 +95,9 @@ def cards_of(explanation: Explanation, number: int, clip: SeenClip) -> list[Card
     cards = []
     for exhibit in evidence.exhibits:
         if isinstance(exhibit, Boxes):
-            cards.append(_boxes_card(explanation, exhibit, *_counts(worth, exhibit.frame)))
+            cards.append(_judged(_boxes_card(explanation, exhibit), worth, exhibit.frame))
         elif isinstance(exhibit, Words):
-            cards.append(_words_card(explanation, exhibit, *_counts(worth, exhibit.frame)))
+            cards.append(_judged(_words_card(explanation, exhibit), worth, exhibit.frame))
         elif isinstance(exhibit, Ranking):
             cards.append(_ranking_card(explanation, number, exhibit))
     if cards or not worth or len(worth.moments[0]) <= 3:
@@ -127,29 +127,29 @@ def picture(explanation: Explanation, frame: int) -> Picture:
     return Picture(frame, said)
 
 
-def _counts(worth: Frames | None, frame: int) -> tuple[str, bool | None]:
-    """What a frame's card says of its verdict and its share of the score, and whether it is good.
+def _judged(card: Card, worth: Frames | None, frame: int) -> Card:
+    """A frame's card with its verdict, and how much of the clip's score that is.
 
     A frame that is there several times, as the last of a short clip, counts several times.
     """
     places = [k for k, moment in enumerate(worth.moments) if moment == (frame,)] if worth else []
     if worth is None or not places:
-        return "does not count", None
+        return replace(card, value="does not count")
     value = worth.values[places[0]]
     said = {0.0: "wrong", 1.0: "right"}.get(value, short(value))
-    if worth.shares:
-        said += f", counts {100 * sum(worth.shares[k] for k in places):.3g} %"
-    return said, {0.0: False, 1.0: True}.get(value)
+    share = f", counts {100 * sum(worth.shares[k] for k in places):.3g} %" if worth.shares else ""
+    good = {0.0: False, 1.0: True}.get(value)
+    return replace(card, when=card.when + share, value=said, good=good)
 
 
-def _words_card(explanation: Explanation, words: Words, value: str, good: bool | None) -> Card:
+def _words_card(explanation: Explanation, words: Words) -> Card:
     seen = picture(explanation, words.frame)
     name, when = seen.said.split(" at ")
     text = words.text or "(nothing)"
-    return Card(name, when, value, good, (seen,), text=text, tags=words.tags)
+    return Card(name, when, pictures=(seen,), text=text, tags=words.tags)
 
 
-def _boxes_card(explanation: Explanation, boxes: Boxes, value: str, good: bool | None) -> Card:
+def _boxes_card(explanation: Explanation, boxes: Boxes) -> Card:
     numbered = list(enumerate(boxes.things, 1))
     # Numbers are ranks: where the surest box decides, it can be told.
     shown = sorted(
@@ -161,15 +161,13 @@ def _boxes_card(explanation: Explanation, boxes: Boxes, value: str, good: bool |
     return Card(
         name,
         when,
-        value,
-        good,
-        (seen,),
-        tuple(
+        pictures=(seen,),
+        names=tuple(
             Named(place, one.name or "(no name)", f"{one.sure:.2f}", one.caption, one.sought)
             for place, one in shown
         ),
-        len(boxes.things) - len(shown),
-        "" if boxes.things else "Nothing was found in this frame.",
+        left_out=len(boxes.things) - len(shown),
+        text="" if boxes.things else "Nothing was found in this frame.",
     )
 
 

@@ -105,7 +105,7 @@ def section(explanation: Explanation, seen: SeenDimension) -> Section:
     spans = [(clip.start, clip.stop) for clip in seen.clips]
     evidence = [clip.evidence for clip in seen.clips]
     sought = next((one.sought for one in evidence if one.sought), "")
-    groups, not_shown = _groups(explanation, seen)
+    groups, not_shown = _groups(explanation, seen, opened=not worst)
     return Section(
         seen=seen,
         title=title(seen.name),
@@ -130,12 +130,13 @@ def _worst_card(
     explanation: Explanation, seen: SeenDimension, number: int, moment: Moment, value: float
 ) -> Card:
     """A moment that hurts: the card it has in its clip, or a plain one."""
-    when = f"{explanation.seconds(moment[0]):.2f} s, clip {number}"
+    clip = f", clip {number}"
     for card in cards_of(explanation, number, seen.clips[number - 1]):
         if [picture.frame for picture in card.pictures] == [*moment]:
-            return replace(card, when=when)
+            return replace(card, when=card.when + clip)
     frames = f"Frame{'s' if len(moment) > 1 else ''} {frames_text(explanation, moment)}"
     pictures = some_of(explanation, moment)
+    when = f"{explanation.seconds(moment[0]):.2f} s{clip}"
     return Card(frames, when, _worth_text(seen, value), pictures=pictures)
 
 
@@ -240,7 +241,9 @@ def _worth(clip: SeenClip) -> Frames | None:
     return Frames((((clip.start + clip.stop - 1) // 2,),), (clip.value,), (1.0,))
 
 
-def _groups(explanation: Explanation, seen: SeenDimension) -> tuple[tuple[Group, ...], int]:
+def _groups(
+    explanation: Explanation, seen: SeenDimension, opened: bool
+) -> tuple[tuple[Group, ...], int]:
     """The lowest clips with their cards in order of time, and how many clips are left out."""
     cards = {n: cards_of(explanation, n, clip) for n, clip in enumerate(seen.clips, 1)}
     there = [number for number, some in cards.items() if some]
@@ -256,6 +259,6 @@ def _groups(explanation: Explanation, seen: SeenDimension) -> tuple[tuple[Group,
         said = clip.reason or f"score {score_text(clip.value)}"
         start, stop = (float(frame / explanation.fps) for frame in (clip.start, clip.stop))
         name = f"Clip {number}, {start:.2f} to {stop:.2f} s: {said}"
-        opened = number == lowest[0]
-        groups.append(Group(name, clip.evidence.said, tuple(cards[number]), opened))
+        first = opened and number == lowest[0]
+        groups.append(Group(name, clip.evidence.said, tuple(cards[number]), first))
     return tuple(groups), len(there) - len(lowest)
