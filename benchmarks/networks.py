@@ -26,13 +26,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vbench_long import products
 from vbench_long.dimensions import DIMENSIONS, Backbone
-from vbench_long.dimensions.backbones import base
-from vbench_long.dimensions.backbones.base import linear
 from vbench_long.dimensions.base import CHECKPOINTS
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.runner import Runner
 from vbench_long.generators import GENERATORS, Request
+from vbench_long.products import linear
 from vbench_long.records import Sample, Status
 from vbench_long.video import Encoding, Frame, write_video
 
@@ -82,7 +82,7 @@ def measure(backbone: Backbone, name: str, options: argparse.Namespace) -> tuple
         backbone([tuple(frames[i : i + each]) for i in range(backbone.batch)])
 
     call()
-    with FlopCounterMode(display=False) as counter, patch.object(base, "_ONEDNN", False):
+    with FlopCounterMode(display=False) as counter, patch.object(products, "_ONEDNN", False):
         call()  # The counter does not know oneDNN's products.
     seconds = fastest(call, device)
     return backbone.batch, counter.get_total_flops() / backbone.batch, seconds / backbone.batch

@@ -1,13 +1,15 @@
 """Seconds per step of Vchitect-2.0, its share of the machine's matrix products, and its memory.
 
-    python benchmarks/vchitect2.py                      # tiny, CPU, beside the naive arithmetic
-    python benchmarks/vchitect2.py --compile            # the same, compiled
-    python benchmarks/vchitect2.py --full               # all 2B, made-up weights, bf16, CUDA
-    python benchmarks/vchitect2.py --full --frames 160 --blocks pieces
+    python benchmarks/vchitect2.py                         # tiny on the CPU, beside the naive way
+    python benchmarks/vchitect2.py --compile               # the same, compiled
+    python benchmarks/vchitect2.py --device cuda           # all 2B: 40 and 160 frames of 768x432
+    python benchmarks/vchitect2.py --device cuda --frames 80 --naive
 
 A step is what guidance takes: a prediction for the prompt and one for the negative prompt. The
-arithmetic counted is that of the published program, whatever is left out here. On a CPU one thread
-is used and its own seconds are counted, not the clock's: other programs then matter little.
+arithmetic counted is that of the published program, whatever is left out here. Weights are made up.
+The contestants take turns; a ratio is the median over rounds. On a CPU one thread is used and its
+own seconds are counted, not the clock's: other programs then matter little. There the naive way
+runs twice: with torch's matrix products, and with the faster ones that are used here.
 """
 
 from __future__ import annotations
@@ -19,29 +21,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import vchitect2_naive
 from live_memory import Live
 from vchitect2_naive import naive_velocity
 
 from vbench_long.generators.vchitect2 import tiny
 from vbench_long.generators.vchitect2.config import TransformerConfig
 from vbench_long.generators.vchitect2.cost import (
+    PLANS,
     TEXT_TOKENS,
     Plan,
+    Sizes,
     VideoShape,
     activation_bytes,
+    choose_plan,
     flops,
+    free_bytes,
 )
 from vbench_long.generators.vchitect2.keys import to_published
 from vbench_long.generators.vchitect2.stacks import in_pieces
 from vbench_long.generators.vchitect2.transformer import Transformer
+from vbench_long.products import linear
 
 Step = Callable[[], object]
+SHAPES = {
+    "cpu": (VideoShape(128, 64, 16), VideoShape(192, 128, 16), VideoShape(256, 144, 16)),
+    "cuda": (VideoShape(768, 432, 40), VideoShape(768, 432, 160)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,14 @@ def naive_step_of(model: Transformer, inputs: Inputs) -> Step:
     return lambda: [one(0), one(1)]
 
 
+def with_our_products(step: Step) -> Step:
+    def run() -> object:
+        with patch.object(vchitect2_naive, "product", linear):
+            return step()
+
+    return run
+
+
 def seconds(step: Step, device: torch.device) -> float:
     if device.type == "cpu":
         started = process_time()
@@ -119,7 +140,7 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
     """FLOP/s of a large matrix product; the best of several."""
     size = 2048 if device.type == "cpu" else 8192
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    return 2 * size**3 / min(seconds(lambda: left @ right, device) for _ in range(8))
+    return 2 * size**3 / min(seconds(lambda: linear(left, right), device) for _ in range(8))
 
 
 def memory_of(step: Step, model: Transformer, device: torch.device) -> int:
@@ -134,50 +155,75 @@ def memory_of(step: Step, model: Transformer, device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def run(options: argparse.Namespace) -> None:
-    config = TransformerConfig() if options.full else tiny.TINY
-    device = torch.device("cuda" if options.full else "cpu")
-    dtype = torch.bfloat16 if options.full else torch.float32
-    shape = VideoShape(options.width, options.height, options.frames)
-    branches = options.branches or ("together" if options.full else "in-turn")
-    plan = Plan(branches, options.blocks, "none")
-    model, inputs = build(config, device, dtype), draw(config, shape, device, dtype)
-    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    print(f"{shape}, {'2B' if options.full else 'tiny'}, {dtype}, {device}, {plan}")
+def plan_for(model: Transformer, shape: VideoShape, options: argparse.Namespace) -> Plan:
+    """As `generate` chooses when the text encoders are not on the device."""
+    device = model.proj_out.weight.device
+    branches = options.branches or ("in-turn" if device.type == "cpu" else None)
+    plans = [
+        plan
+        for plan in PLANS
+        if branches in (None, plan.branches)
+        and options.blocks in (None, plan.blocks)
+        and plan.offload == "none"
+    ]
+    number = model.proj_out.weight.itemsize
+    free = free_bytes(device)
+    if free is not None:
+        free += bytes_of(model)  # They are there already.
+    sizes = Sizes(0, bytes_of(model), 0, 0, number, 0, 1)
+    plan = choose_plan(model.config, shape, sizes, plans, free)
+    if plan is None:
+        sys.exit(f"{shape}: no way of those asked for fits into {(free or 0) / 1e9:.1f} GB")
+    return plan
 
-    steps = {"ours": step_of(model, inputs, plan)}
-    used, estimate = (
-        memory_of(steps["ours"], model, device),
-        activation_bytes(config, shape, plan, dtype.itemsize),
-    )
-    if options.compile:
-        for block in model.transformer_blocks:
-            block.compile(dynamic=False)
-        started = perf_counter()
-        steps["ours"]()
-        print(f"compiling took {perf_counter() - started:.0f} s")
-        if device.type == "cuda":
-            used = memory_of(steps["ours"], model, device)
-    steps["ours"]()
-    if not options.full or options.naive:
+
+def bytes_of(model: Transformer) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+
+
+def compiled(model: Transformer, steps: list[Step]) -> None:
+    started = perf_counter()
+    for block in model.transformer_blocks:
+        block.compile(dynamic=False)
+    for step in steps:
+        step()
+    print(f"compiling took {perf_counter() - started:.0f} s")
+
+
+def measure(
+    model: Transformer, shape: VideoShape, peak: float, options: argparse.Namespace
+) -> None:
+    weight = model.proj_out.weight
+    device, config = weight.device, model.config
+    plan, inputs = plan_for(model, shape, options), draw(config, shape, device, weight.dtype)
+    print(f"\n{shape}: branches {plan.branches}, blocks {plan.blocks}")
+    ours = step_of(model, inputs, plan)
+    if options.compile and plan.blocks == "whole":
+        compiled(model, [ours])
+    ours()
+    used = memory_of(ours, model, device)
+    estimate = activation_bytes(config, shape, plan, weight.itemsize)
+    steps = {"ours": ours}
+    if device.type == "cpu" or options.naive:
         steps["naive"] = naive_step_of(model, inputs)
-        steps["naive"]()
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.rounds):
-        for name, step in steps.items():
-            taken[name].append(seconds(step, device))
+        if device.type == "cpu":
+            steps["naive, our products"] = with_our_products(steps["naive"])
+    for step in steps.values():
+        step()
+    rounds = [
+        {name: seconds(step, device) for name, step in steps.items()} for _ in range(options.rounds)
+    ]
 
-    rate, peak = 2 * flops(config, shape) / median(taken["ours"]), product_rate(device, dtype)
-    print(f"{'':8}{'s/step':>10}{'least':>10}")
-    for name, times in taken.items():
-        print(f"{name:8}{median(times):10.4f}{min(times):10.4f}")
-    if "naive" in taken:
-        ratio = median(taken["naive"]) / median(taken["ours"])
-        print(f"naive / ours: {ratio:.2f}")
+    print(f"{'':22}{'s/step':>10}{'least':>10}{'over ours':>11}")
+    for name in steps:
+        times = [taken[name] for taken in rounds]
+        ratio = median(taken[name] / taken["ours"] for taken in rounds)
+        print(f"{name:22}{median(times):10.4f}{min(times):10.4f}{ratio:11.2f}")
+    rate = 2 * flops(config, shape) / median(taken["ours"] for taken in rounds)
     print(f"{rate / 1e12:.4g} TFLOP/s, {rate / peak:.1%} of a matrix product's {peak / 1e12:.4g}")
     print(
-        f"activations {used / 1e9:.3f} GB, estimated {estimate / 1e9:.3f} GB;"
-        f" weights {weights / 1e9:.3f} GB"
+        f"activations {used / 1e9:.3f} GB, estimated {estimate / 1e9:.3f} GB"
+        f" ({used / estimate:.2f} of it); weights {bytes_of(model) / 1e9:.3f} GB"
     )
 
 
@@ -185,24 +231,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--full", action="store_true", help="the published size, on CUDA")
-    parser.add_argument("--width", type=int)
-    parser.add_argument("--height", type=int)
-    parser.add_argument("--frames", type=int)
-    parser.add_argument("--branches", choices=("together", "in-turn"))
-    parser.add_argument("--blocks", choices=("whole", "pieces"), default="whole")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the blocks")
-    parser.add_argument("--naive", action="store_true", help="the naive one on CUDA too")
+    parser.add_argument("--device", choices=tuple(SHAPES), default="cpu")
+    parser.add_argument("--size", choices=("tiny", "full"), help="default: full on CUDA")
+    parser.add_argument("--width", type=int, default=0)
+    parser.add_argument("--height", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=0, help="or a side: only one video is timed")
+    parser.add_argument("--branches", choices=("together", "in-turn"), help="default: as it fits")
+    parser.add_argument("--blocks", choices=("whole", "pieces"), help="default: as it fits")
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, help="blocks; default: on CUDA"
+    )
+    parser.add_argument("--naive", action="store_true", help="the naive way on CUDA too")
     parser.add_argument("--rounds", type=int, default=9, help="steps that are timed")
     options = parser.parse_args()
-    width, height, frames = (768, 432, 40) if options.full else (128, 64, 16)
-    options.width = options.width or width
-    options.height = options.height or height
-    options.frames = options.frames or frames
-    if not options.full:
+    if options.compile is None:
+        options.compile = options.device == "cuda"
+    shapes = SHAPES[options.device]
+    if options.width or options.height or options.frames:
+        first = shapes[0]
+        width, height = options.width or first.width, options.height or first.height
+        shapes = (VideoShape(width, height, options.frames or first.frames),)
+    device = torch.device(options.device)
+    full = (options.size or ("full" if device.type == "cuda" else "tiny")) == "full"
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    if device.type == "cpu":
         torch.set_num_threads(1)
     with torch.inference_mode():
-        run(options)
+        model = build(TransformerConfig() if full else tiny.TINY, device, dtype)
+        print(f"{'2B' if full else 'tiny'}, {dtype}, {device}")
+        peak = product_rate(device, dtype)
+        for shape in shapes:
+            measure(model, shape, peak, options)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.evidence import Curve, Evidence, equal_shares
 from vbench_long.video import Clip
 
@@ -28,24 +28,21 @@ class AppearanceStyle(Dimension):
         "reference": {"frame": "clip_style_b32", "text": "clip_style_b32"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """The style."""
+        return "" if _wanted(told) else "the prompt's auxiliary information names no style"
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """Every frame, and the style, if it is known."""
-        style = _wanted(video)
-        if not style:
-            return {"frame": [], "text": []}
-        return {"frame": [(index,) for index in clip.frames], "text": [style]}
+        """Every frame, and the style."""
+        return {"frame": [(index,) for index in clip.frames], "text": [_wanted(video)]}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features whose scalar products are similarities."""
-        if not _wanted(video):
-            return ClipScore(None, reason="the prompt's auxiliary information names no style")
         likeness = _likeness(features)
         return ClipScore(math.fsum(likeness) / len(likeness))
 
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The likeness of each frame."""
-        if not _wanted(video):
-            return Evidence()
         likeness = _likeness(features)
         frames = tuple((i,) for i in clip.frames)
         curve = Curve("Likeness of each frame to the style", frames, {"cosine": likeness})
@@ -57,5 +54,5 @@ def _likeness(features: Features) -> tuple[float, ...]:
     return tuple(float(frame @ style) for frame in features["frame"])
 
 
-def _wanted(video: VideoFacts) -> str:
-    return video.auxiliary_text("appearance_style", "appearance_style").strip()
+def _wanted(told: Told) -> str:
+    return told.auxiliary_text("appearance_style", "appearance_style")

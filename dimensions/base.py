@@ -39,8 +39,36 @@ Rules = Literal["parity", "strict"]
 published ones, or does what its paper says. A dimension whose program does that has one way."""
 
 
+class Told:
+    """What is known of a prompt.
+
+    Attributes:
+        prompt: the text a video was, or will be, made from.
+        auxiliary: what else dimensions must know of it (object, colour, ...), by dimension.
+    """
+
+    __slots__ = ()
+    prompt: str
+    auxiliary: Mapping[str, Any]
+
+    def auxiliary_text(self, *path: str) -> str:
+        """The text at `path` of the auxiliary information; empty where nothing stands there."""
+        node: object = self.auxiliary
+        for key in path:
+            node = node.get(key) if isinstance(node, Mapping) else None
+        return node.strip() if isinstance(node, str) else ""
+
+
 @dataclass(frozen=True, slots=True)
-class VideoFacts:
+class PromptFacts(Told):
+    """What a dimension may know before there is a video; see `Told`."""
+
+    prompt: str = ""
+    auxiliary: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts(Told):
     """What a dimension may know of a video besides features.
 
     Attributes:
@@ -56,13 +84,6 @@ class VideoFacts:
     fps: Fraction
     prompt: str = ""
     auxiliary: Mapping[str, Any] = field(default_factory=dict)
-
-    def auxiliary_text(self, *path: str) -> str:
-        """The text at `path` of the auxiliary information; empty where nothing stands there."""
-        node: object = self.auxiliary
-        for key in path:
-            node = node.get(key) if isinstance(node, Mapping) else None
-        return node if isinstance(node, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +136,13 @@ class Dimension(ABC):
         """What computes the score; stored with every record."""
         strict = "/strict" if self.rules == "strict" else ""
         return f"{self.name}/{self.backend}/{self.revision}{strict}"
+
+    def lacks(self, told: Told) -> str:
+        """Why videos of a prompt cannot be judged, before any is opened; empty if they can.
+
+        Of a prompt that lacks something no item is asked for and no clip is scored. Pure.
+        """
+        return ""
 
     @abstractmethod
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
@@ -286,7 +314,19 @@ CHECKPOINTS: Mapping[str, tuple[str, ...]] = {
     "clip_style_b32": ("clip_vitb32",),
     "grit": ("grit_b", "bert_vocabulary"),
 }
-"""The networks among the backbones, and the catalog's checkpoints each loads.
+"""The networks among the built-in backbones, and the catalog's checkpoints each loads.
 
-A network is built as ``Network(weights, compute)``, every other backbone without arguments.
+A network is built as ``Network(weights, compute)``, every other backbone without arguments. One of
+another package says what it loads by its class attribute `checkpoints`.
 """
+
+
+def checkpoints_of(backbone: str) -> tuple[str, ...] | None:
+    """The checkpoints that a network loads; None for a backbone that is no network.
+
+    Raises:
+        EnvironmentFault: it is another package's, which cannot be imported.
+    """
+    if backbone in BACKBONES.built_in:
+        return CHECKPOINTS.get(backbone)
+    return getattr(BACKBONES.get(backbone), "checkpoints", None)

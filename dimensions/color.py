@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.detections import (
     Detection,
     detections,
@@ -54,14 +54,21 @@ class Color(Dimension):
         "reference": {"frame": "grit/captions"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """A colour that is known, and an object."""
+        colour = self._colour(told)
+        if not colour:
+            return untold("color")
+        if self.rules == "parity" and colour not in COLOURS:
+            return f"'{colour[:60]}' is none of the colours it knows: {', '.join(COLOURS)}"
+        return "" if self._thing(told) else untold("object, and its text names none")
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """Sixteen frames, if the object and its colour are known."""
-        return {"frame": [] if self._problem(video) else looked_at(clip)}
+        """Sixteen frames."""
+        return {"frame": looked_at(clip)}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the detections of each frame, with captions."""
-        if problem := self._problem(video):
-            return problem
         frames = [detections(feature) for feature in features["frame"]]
         counted = [right for right in self._verdicts(frames, video) if right is not None]
         if not counted:
@@ -72,8 +79,6 @@ class Color(Dimension):
 
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The things in each frame, and what is said of them."""
-        if self._problem(video):
-            return Evidence()
         colour, thing = self._colour(video), self._thing(video)
         frames = [detections(feature) for feature in features["frame"]]
         worth = self._verdicts(frames, video)
@@ -82,11 +87,10 @@ class Color(Dimension):
         )
         counted = sum(right is not None for right in worth)
         if self.rules == "strict":
-            rule = f"there is a '{thing}' with any colour"
+            rule = f"the caption of a '{thing}' names a colour"
         else:
             rule = f"box 1 is a '{thing}', and any caption names a colour"
-        said = f"{counted} of {len(frames)} frames count: where {rule}."
-        return replace(seen, said=said)
+        return replace(seen, said=f"{counted} of {len(frames)} frames count: where {rule}.")
 
     def _verdicts(self, frames: Frames, video: VideoFacts) -> list[bool | None]:
         """Whether the colour is right in each frame; None where the frame does not count."""
@@ -94,23 +98,13 @@ class Color(Dimension):
         colour, thing = self._colour(video), self._thing(video)
         return [rule(frame, thing, colour) for frame in frames]
 
-    def _problem(self, video: VideoFacts) -> ClipScore | None:
-        """Why the prompt cannot be judged, if it cannot."""
-        colour = self._colour(video)
-        if not colour:
-            return untold("color")
-        if self.rules == "parity" and colour not in COLOURS:
-            known = ", ".join(COLOURS)
-            return ClipScore(None, reason=f"'{colour}' is none of the colours it knows: {known}")
-        return None if self._thing(video) else untold("object, and its text names none")
+    def _colour(self, told: Told) -> str:
+        return told.auxiliary_text("color", "color")
 
-    def _colour(self, video: VideoFacts) -> str:
-        return video.auxiliary_text("color", "color").strip()
-
-    def _thing(self, video: VideoFacts) -> str:
-        named = video.auxiliary_text("color", "object").strip()
+    def _thing(self, told: Told) -> str:
+        named = told.auxiliary_text("color", "object")
         rule = strict_object if self.rules == "strict" else published_object
-        return named or rule(video.prompt, self._colour(video))
+        return named or rule(told.prompt, self._colour(told))
 
 
 def published_verdict(frame: Sequence[Detection], thing: str, colour: str) -> bool | None:

@@ -71,9 +71,9 @@ def share_of_frames(hits: Iterable[bool]) -> ClipScore:
     return ClipScore(sum(verdicts) / len(verdicts), parts)
 
 
-def untold(what: str) -> ClipScore:
-    """The score of a clip whose prompt does not say what to look for."""
-    return ClipScore(None, reason=f"the prompt's auxiliary information has no {what}")
+def untold(what: str) -> str:
+    """What is said of a prompt that does not say what to look for."""
+    return f"the prompt's auxiliary information has no {what}"
 
 
 def seen_things(

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.evidence import Evidence, Frames, Ranking
 from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
@@ -41,16 +41,19 @@ class HumanAction(Dimension):
     name = "human_action"
     backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {"reference": {"clip": "umt_l16"}}
 
+    def lacks(self, told: Told) -> str:
+        """One of the 400 actions."""
+        action = self._action(told)
+        known = action in actions()
+        return "" if known else f"'{action[:60]}' is none of the actions of Kinetics-400"
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """Sixteen frames together, if the action is one of the 400."""
-        known = self._action(video) in actions()
-        return {"clip": [middle_frames(clip, FRAMES)] if known else []}
+        """Sixteen frames together."""
+        return {"clip": [middle_frames(clip, FRAMES)]}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: 400 logits."""
         action = self._action(video)
-        if action not in actions():
-            return ClipScore(None, reason=f"'{action[:60]}' is none of the actions of Kinetics-400")
         (logits,) = features["clip"]
         # Logits are compared, not probabilities: several of those may be 1 to the last digit.
         rank = int((logits > logits[actions()[action]]).sum())
@@ -62,8 +65,6 @@ class HumanAction(Dimension):
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The five likeliest actions, and the one of the prompt."""
         action = self._action(video)
-        if action not in actions():
-            return Evidence(action)
         (logits,) = features["clip"]
         together = middle_frames(clip, FRAMES)
         names = {place: name for name, place in actions().items()}
@@ -75,9 +76,9 @@ class HumanAction(Dimension):
         ranking = Ranking("Likeliest actions", together, entries, action, THRESHOLD)
         return Evidence(action, said, Frames((together,), (probability,)), (ranking,))
 
-    def _action(self, video: VideoFacts) -> str:
-        given = video.auxiliary_text("human_action", "action").strip().lower()
-        return given or action_of(video.prompt, cut=self.rules == "parity")
+    def _action(self, told: Told) -> str:
+        given = told.auxiliary_text("human_action", "action").lower()
+        return given or action_of(told.prompt, cut=self.rules == "parity")
 
 
 def _sigmoid(logit: float) -> float:

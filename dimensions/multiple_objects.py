@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.detections import (
     detections,
     looked_at,
@@ -34,25 +34,23 @@ class MultipleObjects(Dimension):
         "reference": {"frame": "grit/objects"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """Both objects."""
+        return "" if _wanted(told) else untold('two objects, as in "bird and cat"')
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """Sixteen frames, if the objects are known."""
-        return {"frame": looked_at(clip) if _wanted(video) else []}
+        """Sixteen frames."""
+        return {"frame": looked_at(clip)}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the detections of each frame."""
-        wanted = _wanted(video)
-        if not wanted:
-            return untold('two objects, as in "bird and cat"')
-        return share_of_frames(_hits(features, wanted))
+        return share_of_frames(_hits(features, _wanted(video)))
 
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The things in each frame."""
         wanted = _wanted(video)
-        if not wanted:
-            return Evidence()
         frames = [detections(frame) for frame in features["frame"]]
-        sought = " and ".join(sorted(wanted))
-        hits = _hits(features, wanted)
+        sought, hits = " and ".join(sorted(wanted)), _hits(features, wanted)
         return seen_things(clip, video, frames, sought, lambda thing: thing.name in wanted, hits)
 
 
@@ -61,8 +59,8 @@ def _hits(features: Features, wanted: set[str]) -> list[bool]:
     return [wanted <= {thing.name for thing in detections(frame)} for frame in features["frame"]]
 
 
-def _wanted(video: VideoFacts) -> set[str]:
+def _wanted(told: Told) -> set[str]:
     """The two objects; empty where there are none, one or three."""
-    parts = video.auxiliary_text("multiple_objects", "object").split(" and ")
+    parts = told.auxiliary_text("multiple_objects", "object").split(" and ")
     objects = [part.strip() for part in parts]
     return set(objects) if len(objects) == 2 and all(objects) else set()

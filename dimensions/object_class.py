@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.detections import (
     detections,
     looked_at,
@@ -33,22 +33,21 @@ class ObjectClass(Dimension):
         "reference": {"frame": "grit/objects"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """The object."""
+        return "" if _wanted(told) else untold("object")
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """Sixteen frames, if the object is known."""
-        return {"frame": looked_at(clip) if _wanted(video) else []}
+        """Sixteen frames."""
+        return {"frame": looked_at(clip)}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the detections of each frame."""
-        wanted = _wanted(video)
-        if not wanted:
-            return untold("object")
-        return share_of_frames(_hits(features, wanted))
+        return share_of_frames(_hits(features, _wanted(video)))
 
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The things in each frame."""
         wanted = _wanted(video)
-        if not wanted:
-            return Evidence()
         frames = [detections(frame) for frame in features["frame"]]
         hits = _hits(features, wanted)
         return seen_things(clip, video, frames, wanted, lambda thing: thing.name == wanted, hits)
@@ -59,5 +58,5 @@ def _hits(features: Features, wanted: str) -> list[bool]:
     return [any(thing.name == wanted for thing in detections(frame)) for frame in features["frame"]]
 
 
-def _wanted(video: VideoFacts) -> str:
-    return video.auxiliary_text("object_class", "object").strip()
+def _wanted(told: Told) -> str:
+    return told.auxiliary_text("object_class", "object")

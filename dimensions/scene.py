@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.evidence import Evidence, Frames, Words
 from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
@@ -44,16 +44,21 @@ class Scene(Dimension):
         "reference": {"frame": "tag2text", "tags": "tag2text/tags"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """The name of a scene that a caption can hold."""
+        name = self._wanted(told)
+        if not name:
+            return "the prompt's auxiliary information names no scene"
+        if not re.fullmatch("[ -@a-z]*[0-9a-z][ -@a-z]*", name):
+            return f"captions are of lower case letters, and cannot hold '{name[:60]}'"
+        return ""
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """The frames whose captions count, if the scene is known."""
-        if self._trouble(video):
-            return {"frame": []}
+        """The frames whose captions count."""
         return {"frame": [(i,) for i in middle_frames(clip, FRAMES)[: len(self._shares())]]}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the caption of each frame."""
-        if trouble := self._trouble(video):
-            return ClipScore(None, reason=trouble)
         shares = self._shares()
         named = self._named(video, features)
         right = sum(share * is_named for share, is_named in zip(shares, named, strict=True))
@@ -66,18 +71,17 @@ class Scene(Dimension):
 
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The captions, and the tags that led to them."""
-        if self._trouble(video):
-            return Evidence(self._wanted(video))
-        moments = tuple((i,) for i in middle_frames(clip, FRAMES)[: len(self._shares())])
+        frames = middle_frames(clip, FRAMES)[: len(self._shares())]
         said = tuple(
             Words(frame, str(caption), tuple(map(str, tags)))
-            for (frame,), caption, tags in zip(
-                moments, features["frame"], features["tags"], strict=True
+            for frame, caption, tags in zip(
+                frames, features["frame"], features["tags"], strict=True
             )
         )
         named = tuple(map(float, self._named(video, features)))
         shares = tuple(share / FRAMES for share in self._shares())
-        return Evidence(self._wanted(video), "", Frames(moments, named, shares), said)
+        worth = Frames(tuple((frame,) for frame in frames), named, shares)
+        return Evidence(self._wanted(video), "", worth, said)
 
     def _named(self, video: VideoFacts, features: Features) -> list[bool]:
         """Whether each caption names the scene."""
@@ -85,18 +89,9 @@ class Scene(Dimension):
         names = names_strictly if self.rules == "strict" else names_as_published
         return [names(str(caption), wanted) for caption in features["frame"]]
 
-    def _wanted(self, video: VideoFacts) -> str:
-        name = video.auxiliary_text("scene", "scene", "scene").strip()
+    def _wanted(self, told: Told) -> str:
+        name = told.auxiliary_text("scene", "scene", "scene")
         return name.lower() if self.rules == "strict" else name
-
-    def _trouble(self, video: VideoFacts) -> str:
-        """Why the scene cannot be looked for; empty if it can."""
-        name = self._wanted(video)
-        if not name:
-            return "the prompt's auxiliary information names no scene"
-        if not re.fullmatch("[ -@a-z]*[0-9a-z][ -@a-z]*", name):
-            return f"captions are of lower case letters, and cannot hold '{name[:60]}'"
-        return ""
 
     def _shares(self) -> Sequence[int]:
         return (1,) * FRAMES if self.rules == "strict" else PUBLISHED_SHARES

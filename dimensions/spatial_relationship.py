@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations, permutations
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.detections import (
     Box,
     Detection,
@@ -70,15 +70,19 @@ class SpatialRelationship(Dimension):
         "reference": {"frame": "grit/objects"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """Both things, and a relation that is known."""
+        known = ", ".join(DIRECTIONS)
+        return "" if _wanted(told) else untold(f"two objects and a relationship, one of: {known}")
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
-        """Sixteen frames, if the relation is known."""
-        return {"frame": looked_at(clip) if _wanted(video) else []}
+        """Sixteen frames."""
+        return {"frame": looked_at(clip)}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the detections of each frame."""
         wanted = _wanted(video)
-        if not wanted:
-            return untold(f"two objects and a relationship, one of: {', '.join(DIRECTIONS)}")
+        assert wanted
         scores = self._scores(features, wanted)
         best = [max(some, default=0.0) for some in scores]
         parts = {"frame_count": len(best), "frames_with_pair": sum(map(bool, scores))}
@@ -87,8 +91,7 @@ class SpatialRelationship(Dimension):
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The things in each frame."""
         wanted = _wanted(video)
-        if not wanted:
-            return Evidence()
+        assert wanted
         frames = [detections(frame) for frame in features["frame"]]
         best = [max(some, default=0.0) for some in self._scores(features, wanted)]
         names = (wanted.first, wanted.second)
@@ -102,9 +105,9 @@ class SpatialRelationship(Dimension):
         return [list(pairs(detections(frame), wanted)) for frame in features["frame"]]
 
 
-def _wanted(video: VideoFacts) -> Relation | None:
+def _wanted(told: Told) -> Relation | None:
     first, second, relation = (
-        video.auxiliary_text("spatial_relationship", "spatial_relationship", key).strip()
+        told.auxiliary_text("spatial_relationship", "spatial_relationship", key)
         for key in ("object_a", "object_b", "relationship")
     )
     # A part of the phrase will do, as in the published program, if it is of one direction only.

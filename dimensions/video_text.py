@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
 from vbench_long.dimensions.evidence import Evidence, Frames
 from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
@@ -25,22 +25,20 @@ class VideoText(Dimension):
         "reference": {"clip": "viclip_l14", "text": "viclip_l14"},
     }
 
+    def lacks(self, told: Told) -> str:
+        """Any words."""
+        return "" if told.prompt else "the video has no prompt to be compared with"
+
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Eight frames, and the prompt."""
-        if not video.prompt:
-            return {"clip": [], "text": []}
         return {"clip": [middle_frames(clip, FRAMES)], "text": [video.prompt]}
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features of norm one."""
-        if not video.prompt:
-            return ClipScore(None, reason="the video has no prompt to be compared with")
         return ClipScore(_cosine(features))
 
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The eight frames, which have one number together."""
-        if not video.prompt:
-            return Evidence()
         together = middle_frames(clip, FRAMES)
         return Evidence(video.prompt, frames=Frames((together,), (_cosine(features),), (1.0,)))
 

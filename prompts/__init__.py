@@ -1,16 +1,15 @@
 """Suites: sets of prompts, each with the dimensions it serves."""
 
 from vbench_long.prompts.suite import (
-    OFFICIAL_DIMENSIONS,
     Prompt,
     Suite,
-    check_prompt,
     clip_seconds,
     load_suite,
     prompt_of,
     suite_names,
     suite_of,
 )
+from vbench_long.prompts.words import OFFICIAL_DIMENSIONS, check_prompt, known_dimensions
 
 __all__ = [
     "OFFICIAL_DIMENSIONS",
@@ -18,6 +17,7 @@ __all__ = [
     "Suite",
     "check_prompt",
     "clip_seconds",
+    "known_dimensions",
     "load_suite",
     "prompt_of",
     "suite_names",

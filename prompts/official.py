@@ -26,6 +26,15 @@ SIZE = 228_118
 SHA256 = "5dd2de80ee43cda750b2b72ea7023657c0b90d3702041c7e4608c65dbe50dccd"
 PULL = "vbench-long prompts pull"
 
+FOLDERS = {
+    "background_consistency": "scene",
+    "aesthetic_quality": "overall_consistency",
+    "imaging_quality": "overall_consistency",
+    "motion_smoothness": "subject_consistency",
+    "dynamic_degree": "subject_consistency",
+}
+"""In which folder the official script looks for a dimension's videos, if not in its own."""
+
 _PIP = (
     *("-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"),
     *("--no-deps", "--only-binary", ":all:"),

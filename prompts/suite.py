@@ -12,59 +12,25 @@ from typing import Any, NoReturn
 
 from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.prompts import official
-from vbench_long.registry import unknown
-
-OFFICIAL_DIMENSIONS = (
-    "subject_consistency",
-    "background_consistency",
-    "temporal_flickering",
-    "motion_smoothness",
-    "dynamic_degree",
-    "aesthetic_quality",
-    "imaging_quality",
-    "object_class",
-    "multiple_objects",
-    "human_action",
-    "color",
-    "spatial_relationship",
-    "scene",
-    "appearance_style",
-    "temporal_style",
-    "overall_consistency",
+from vbench_long.prompts.auxiliary import check_auxiliary
+from vbench_long.prompts.words import (
+    FORM,
+    check_prompt,
+    check_text,
+    known_dimensions,
+    unknown_word,
 )
-"""The sixteen dimensions, in VBench's order."""
+from vbench_long.registry import unknown
 
 SIZE_LIMIT = 16 * 2**20
 """Bytes a suite file may have."""
-
-PROMPT_LIMIT = 10_000
-"""Characters a prompt may have: many times what any text encoder reads."""
 
 _NAMES = ("long", "mini", "vbench")
 _OURS = Path(__file__).with_name("long.json")
 _KEYS = ("prompt_en", "dimension", "auxiliary_info", "mini")
 
-_FORM = 'the form is [{"prompt_en": "...", "dimension": ["..."], "auxiliary_info": {...}}, ...]'
-
 _CLIP_SECONDS = {"human_action": 10.0, "temporal_style": 10.0, "overall_consistency": 10.0}
 _SHORT_CLIP_SECONDS = 2.0
-
-_NEEDED = {
-    "object_class": ("object",),
-    "multiple_objects": ("object",),
-    "color": ("color",),
-    "spatial_relationship": (
-        "spatial_relationship.object_a",
-        "spatial_relationship.object_b",
-        "spatial_relationship.relationship",
-    ),
-    "scene": ("scene.scene",),
-    "appearance_style": ("appearance_style",),
-}
-"""What the auxiliary information of a dimension must hold, as dotted paths to texts."""
-
-# Line ends, terminal escapes and halves of surrogate pairs break tables, terminals and UTF-8.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 # 18 digits fit a 64-bit integer; a longer number is no index but part of the prompt.
 _NUMBERED = re.compile(r"(?P<prompt>.*)-(?P<index>[0-9]{1,18})", re.DOTALL)
@@ -110,9 +76,9 @@ class Suite:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The dimensions that some prompt serves, in the official order."""
+        """The dimensions that some prompt serves: in the official order, others behind."""
         served = {dimension for prompt in self.prompts for dimension in prompt.dimensions}
-        return tuple(dimension for dimension in OFFICIAL_DIMENSIONS if dimension in served)
+        return tuple(dimension for dimension in known_dimensions() if dimension in served)
 
     def serving(self, dimension: str) -> tuple[Prompt, ...]:
         """The prompts whose videos are judged on `dimension`."""
@@ -171,15 +137,6 @@ def suite_of(prompts: Iterable[str]) -> Suite:
     return Suite("prompts", _sha256(data), tuple(Prompt(text, ()) for text in texts))
 
 
-def check_prompt(text: str, what: str) -> str:
-    """`text` if a generator can be given it: words on one line, 10000 characters at most.
-
-    Raises:
-        UsageError: another text, called `what`.
-    """
-    return _text(text, what, "")
-
-
 def suite_names() -> tuple[str, ...]:
     """The suites that have a name."""
     return _NAMES
@@ -191,7 +148,8 @@ def load_suite(name_or_path: str) -> Suite:
     Args:
         name_or_path: "long" (ours), "mini" (eight prompts of it), "vbench" (the official one), or
             the path of a JSON file in the official form: a list of ``{"prompt_en": text,
-            "dimension": [names], "auxiliary_info": {dimension: {...}}}``.
+            "dimension": [names], "auxiliary_info": {dimension: {...}}}``. Of a dimension that must
+            know more than it is told here a run says so, prompt by prompt.
 
     Returns:
         The suite. Entries with the same text are one prompt: a sample is (prompt, index).
@@ -263,9 +221,9 @@ def _entries(data: bytes, path: Path) -> list[_Entry]:
     try:
         rows = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"the suite is not JSON ({error})", str(path), _FORM) from error
+        raise UsageError(f"the suite is not JSON ({error})", str(path), FORM) from error
     if not isinstance(rows, list) or not rows:
-        raise UsageError("the suite is not a list with entries", str(path), _FORM)
+        raise UsageError("the suite is not a list with entries", str(path), FORM)
     return [_entry(row, f"{path}, entry {number}") for number, row in enumerate(rows, start=1)]
 
 
@@ -275,78 +233,27 @@ def _refuse_constant(text: str) -> NoReturn:
 
 def _entry(row: object, where: str) -> _Entry:
     if not isinstance(row, dict):
-        raise UsageError("not an object", where, _FORM)
+        raise UsageError("not an object", where, FORM)
     for key in row:
         if key not in _KEYS:
-            raise _unknown("key", key, _KEYS, where)
+            raise unknown_word("key", key, _KEYS, where)
     mini = row.get("mini", False)
     if not isinstance(mini, bool):
         raise UsageError("mini is neither true nor false", where)
-    text = _text(row.get("prompt_en"), "prompt_en", where)
+    text = check_text(row.get("prompt_en"), "prompt_en", where)
     dimensions = _dimensions(row.get("dimension"), where)
-    auxiliary = _auxiliary(row.get("auxiliary_info", {}), dimensions, where)
+    auxiliary = check_auxiliary(row.get("auxiliary_info", {}), dimensions, where)
     return _Entry(where, Prompt(text, dimensions, auxiliary), mini)
 
 
 def _dimensions(names: object, where: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not names:
-        raise UsageError("dimension is not a list with names", where, _FORM)
+        raise UsageError("dimension is not a list with names", where, FORM)
     for name in names:
-        _text(name, "a name in dimension", where)
-        if name not in OFFICIAL_DIMENSIONS:
-            raise _unknown("dimension", name, OFFICIAL_DIMENSIONS, where)
+        check_text(name, "a name in dimension", where)
+        if name not in known_dimensions():
+            raise unknown_word("dimension", name, known_dimensions(), where)
     return tuple(dict.fromkeys(names))
-
-
-def _auxiliary(info: object, dimensions: tuple[str, ...], where: str) -> dict[str, Any]:
-    if not isinstance(info, dict):
-        raise UsageError("auxiliary_info is not an object", where, _FORM)
-    for name, facts in info.items():
-        if name not in dimensions:
-            raise _unknown("dimension in auxiliary_info", name, dimensions, where)
-        if not isinstance(facts, dict):
-            raise UsageError(f"auxiliary_info of {name} is not an object", where, _FORM)
-        _check_texts(facts, f"auxiliary_info of {name}", where)
-    for dimension in dimensions:
-        for dotted in _NEEDED.get(dimension, ()):
-            _check_needed(info, (dimension, *dotted.split(".")), where)
-    return info
-
-
-def _check_texts(facts: Mapping[str, object], what: str, where: str) -> None:
-    # The official form nests once more for scene and spatial_relationship, never deeper.
-    for value in facts.values():
-        for text in value.values() if isinstance(value, dict) else (value,):
-            _text(text, what, where)
-
-
-def _check_needed(info: object, keys: tuple[str, ...], where: str) -> None:
-    node = info
-    for key in keys:
-        if not isinstance(node, dict) or key not in node:
-            raise UsageError(
-                f"{keys[0]} needs auxiliary_info {'.'.join(keys)}",
-                where,
-                "add it, or take the dimension out",
-            )
-        node = node[key]
-    _text(node, f"auxiliary_info {'.'.join(keys)}", where)
-
-
-def _text(value: object, what: str, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{what} is not a text with words", where, _FORM if where else "")
-    if len(value) > PROMPT_LIMIT:
-        found = f"{what} has {len(value)} characters"
-        raise UsageError(found, where, f"{PROMPT_LIMIT} are the most")
-    if _UNPRINTABLE.search(value):
-        raise UsageError(f"{what} has a line end or control character", where, "put it on one line")
-    return value
-
-
-def _unknown(kind: str, name: str, known: tuple[str, ...], where: str) -> UsageError:
-    fault = unknown(kind, _UNPRINTABLE.sub("?", name)[:80], known)
-    return UsageError(fault.what, where, fault.fix)
 
 
 def _distinct(entries: Iterable[_Entry]) -> tuple[Prompt, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,3 +66,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
     monkeypatch.setattr("vbench_long.weights.fetch._PAUSE", 0.0)
     return folder
+
+
+@pytest.fixture
+def write_suite(tmp_path: Path) -> Callable[[Any], str]:
+    """Write a suite file, from JSON values or bytes, and return its path."""
+
+    def write(content: Any) -> str:
+        path = tmp_path / "ours.json"
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        path.write_bytes(data)
+        return str(path)
+
+    return write

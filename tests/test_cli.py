@@ -83,7 +83,8 @@ def test_absent_weights_are_listed_with_one_command(tmp_path: Path, make_video: 
     empty |= {"HF_HOME": str(tmp_path / "hf"), "TORCH_HOME": str(tmp_path / "torch")}
     done = call(
         "evaluate", "--videos", tmp_path / "v", "--backend", "reference", "--output",
-        tmp_path / "run", env=empty,
+        tmp_path / "run", "--dimensions", *json.loads(call("dimensions", "--json").stdout),
+        env=empty,
     )  # fmt: skip
     assert done.returncode == 4 and done.stderr.count("\n") == 1, done.stderr
     command = done.stderr.rpartition("vbench-long weights pull ")[2].split()

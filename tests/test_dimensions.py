@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,11 +11,9 @@ import av
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from dimension_cases import CLIPS, score_clip, sliding_texture, still
 
-from vbench_long.dimensions import BACKBONES, DIMENSIONS, ClipScore, Dimension, Feature, VideoFacts
-from vbench_long.dimensions.base import Items
+from vbench_long.dimensions import BACKBONES, DIMENSIONS, ClipScore, VideoFacts
 from vbench_long.dimensions.dynamic_degree import (
     DynamicDegree,
     is_dynamic,
@@ -27,8 +24,6 @@ from vbench_long.dimensions.dynamic_degree import (
 )
 from vbench_long.dimensions.imaging_quality import ImagingQuality
 from vbench_long.dimensions.motion_smoothness import MotionSmoothness
-from vbench_long.dimensions.slow_fast import MappingTable, consistency, fuse, mapping_table
-from vbench_long.dimensions.subject_consistency import SubjectConsistency
 from vbench_long.dimensions.temporal_flickering import (
     StaticFlickering,
     is_still,
@@ -36,76 +31,13 @@ from vbench_long.dimensions.temporal_flickering import (
     still_threshold,
 )
 from vbench_long.errors import UsageError, VideoError
-from vbench_long.video import Clip, Frame, Image
+from vbench_long.video import Clip
 
 GOLDEN = Path(__file__).parent / "golden"
-SLOW_FAST = json.loads((GOLDEN / "slow_fast.json").read_text())
 DYNAMIC = json.loads((GOLDEN / "dynamic_degree.json").read_text())
 
 CLASSICAL = tuple(n for n in DIMENSIONS.built_in if "classical" in DIMENSIONS.get(n).backbones)
 every_dimension = pytest.mark.parametrize("name", CLASSICAL)
-
-
-# --- the tester ------------------------------------------------------------------------------
-
-
-def sliding_texture(count: int, width: int = 96, height: int = 64, step: int = 3) -> list[Image]:
-    """Smooth coloured texture that slides to the left by `step` pixels a frame."""
-    rng = np.random.default_rng(7)
-    wide = rng.normal(0, 1, (height, width + step * count, 3)).astype(np.float32)
-    wide = cv2.normalize(cv2.GaussianBlur(wide, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
-    return [
-        np.ascontiguousarray(wide[:, step * i : step * i + width], np.uint8) for i in range(count)
-    ]
-
-
-def still(image: Image, count: int) -> list[Image]:
-    return [image.copy() for _ in range(count)]
-
-
-def constant(level: int, width: int = 64, height: int = 48) -> Image:
-    return np.full((height, width, 3), level, np.uint8)
-
-
-def features_of(
-    dimension: Dimension, items: Items, images: Sequence[Image], start: int = 0, group: int = 4
-) -> dict[str, list[Feature]]:
-    """What the backbones make of `items` when called with at most `group` items at a time."""
-    frames = {start + i: Frame(start + i, image.copy()) for i, image in enumerate(images)}
-    found: dict[str, list[Feature]] = {}
-    for role, wanted in items.items():
-        backbone = BACKBONES.get(dimension.backbones[dimension.backend][role])()
-        size = min(group, backbone.batch)
-        found[role] = [
-            feature
-            for at in range(0, len(wanted), size)
-            for feature in backbone([tuple(frames[i] for i in w) for w in wanted[at : at + size]])
-        ]
-    return found
-
-
-def score_clip(
-    name: str, images: Sequence[Image], fps: int = 8, start: int = 0, group: int = 4
-) -> ClipScore:
-    """Score `images` as one clip of the classical dimension `name`."""
-    dimension = DIMENSIONS.get(name)("classical")
-    height, width = images[0].shape[:2]
-    video = VideoFacts(width, height, Fraction(fps))
-    clip = Clip(start, start + len(images))
-    items = dimension.clip_items(clip, video)
-    return dimension.score_clip(clip, video, features_of(dimension, items, images, start, group))
-
-
-CLIPS = {
-    "sliding": sliding_texture(9),
-    "noise": list(np.random.default_rng(3).integers(0, 256, (7, 48, 80, 3), np.uint8)),
-    "black": still(constant(0), 6),
-    "white": still(constant(255), 5),
-    "flashing": [constant(255 * (i % 2)) for i in range(6)],
-    "smallest": sliding_texture(5, width=16, height=16),
-    "odd sizes": sliding_texture(5, width=53, height=37),
-    "a strip": sliding_texture(5, width=16, height=700),
-}
 
 
 @every_dimension
@@ -206,91 +138,6 @@ def test_declarations_hold(name: str) -> None:
         dimension_type("cloud")
 
 
-# --- slow-fast consistency -------------------------------------------------------------------
-
-
-def test_consistency_by_hand() -> None:
-    right, up, left = np.array([2.0, 0]), np.array([0, 3.0]), np.array([-1.0, 0])
-    diagonal = np.array([1.0, 1.0])
-    assert consistency([right, right]) == 1
-    assert consistency([right, up]) == 0
-    assert consistency([right, left]) == 0  # opposite counts as 0, not -1
-    # frame 1: both cosines sqrt(1/2); frame 2: sqrt(1/2) to its predecessor, 0 to the first
-    assert consistency([right, diagonal, up]) == pytest.approx((2 + 1) * 0.5**0.5 / 4, abs=1e-15)
-    assert consistency([right, np.zeros(2), right]) == pytest.approx((0 + 0 + 0 + 1) / 4)
-
-
-vectors = st.lists(st.lists(st.floats(-9, 9), min_size=3, max_size=3), min_size=2, max_size=7).map(
-    np.array
-)
-
-
-@given(vectors)
-def test_consistency_equals_the_published_loop(stack: np.ndarray) -> None:
-    def cosine(a: np.ndarray, b: np.ndarray) -> float:
-        a, b = a / max(np.linalg.norm(a), 1e-12), b / max(np.linalg.norm(b), 1e-12)
-        return max(0.0, float(a @ b))
-
-    total = 0.0
-    for i in range(1, len(stack)):
-        total += (cosine(stack[i - 1], stack[i]) + cosine(stack[0], stack[i])) / 2
-    assert consistency(list(stack)) == pytest.approx(total / (len(stack) - 1), abs=1e-9)
-    assert 0 <= consistency(list(stack.astype(np.float32))) <= 1
-
-
-@pytest.mark.parametrize("name", ["subject", "background"])
-def test_mapping_tables(name: str) -> None:
-    table = mapping_table(name)
-    assert len(table.keys) == len(table.values) == 101
-    assert list(table.keys) == sorted(table.keys)
-    assert list(table.values) == sorted(table.values)
-    assert all(table(key) == value for key, value in zip(table.keys, table.values, strict=True))
-    assert (table(-1), table(0), table(1), table(2)) == (0, 0, 1, 1)
-
-
-def test_a_mapping_table_is_linear_between_its_keys_and_clamped_outside() -> None:
-    table = MappingTable((0.2, 0.4, 0.8), (0.1, 0.5, 0.6))
-    mapped = [table(score) for score in (0.0, 0.3, 0.4, 0.5, 0.9)]
-    assert mapped == pytest.approx([0.1, 0.3, 0.5, 0.525, 0.6])
-
-
-@pytest.mark.parametrize("row", SLOW_FAST["rows"], ids=lambda r: f"{r[0][:4]}-{r[1]:.3f}-{r[2]}")
-def test_fusion_equals_the_published_one(row: list) -> None:
-    name, inclip, fast, mapped, fused = row
-    score = fuse(inclip, fast, mapping_table(name.removesuffix("_consistency")))
-    assert score.value == pytest.approx(fused, abs=1e-12)
-    assert score.parts["inclip_score"] == inclip
-    assert score.parts["clip2clip_score"] == fast
-    assert score.parts["mapped_clip2clip_score"] == pytest.approx(mapped, abs=1e-12)
-
-
-def test_a_scene_of_several_clips_is_fused_with_its_first_frames() -> None:
-    dimension = SubjectConsistency("classical")
-    clips = [Clip(10, 14), Clip(14, 18), Clip(15, 19)]
-    assert dimension.scene_items(clips) == {"clip": [(10,), (14,), (15,)]}
-    slow = [ClipScore(0.9), ClipScore(None, reason="one frame"), ClipScore(0.7)]
-    firsts = [np.array([1.0, 0]), np.array([1.0, 1.0]), np.array([1.0, 0])]
-    fast = consistency(firsts)
-    mapped = mapping_table("subject")(fast)
-    first, none, last = dimension.score_scene(slow, {"clip": firsts})
-    assert first.value == pytest.approx((0.9 + mapped) / 2)
-    assert last.parts == {
-        "inclip_score": 0.7,
-        "clip2clip_score": fast,
-        "mapped_clip2clip_score": mapped,
-    }
-    assert none is slow[1]
-
-
-def test_a_scene_of_one_clip_keeps_its_in_clip_score() -> None:
-    dimension = SubjectConsistency("classical")
-    assert dimension.scene_items([Clip(0, 9)]) == {}
-    slow = score_clip("subject_consistency", sliding_texture(5))
-    assert dimension.score_scene([slow], {}) == [slow]
-    assert slow.parts["clip2clip_score"] is None
-    assert slow.value == slow.parts["inclip_score"]
-
-
 # --- motion smoothness -----------------------------------------------------------------------
 
 
@@ -373,17 +220,8 @@ def test_imaging_quality_is_the_mean_over_frames() -> None:
 
 @pytest.mark.shared
 def test_the_goldens_are_the_shared_ones(shared: Path) -> None:
-    pure, dynamic, runs = (
-        json.loads((shared / f"reference/protocol/golden/{name}.json").read_text())
-        for name in ("pure_functions", "static_dynamic_sizes", "scores_lossless")
-    )
-    fused = [[r["dim"], r["inclip"], r["clip2clip"], r["fused"]] for r in pure["fusion"]]
-    fused += [
-        [name, c["inclip_score"], c["clip2clip_score"] or None, c["video_results"]]
-        for name in ("subject_consistency", "background_consistency")
-        for c in runs["dimensions"][name]["clips"].values()
-    ]
-    assert [[r[0], r[1], r[2], r[4]] for r in SLOW_FAST["rows"]] == fused
+    golden = shared / "reference/protocol/golden/static_dynamic_sizes.json"
+    dynamic = json.loads(golden.read_text())
     params = [[r["h"], r["w"], r["n_frames"], *r["dynamic"].values()] for r in dynamic["params"]]
     assert DYNAMIC["params"] == params
     verdicts = [list(r.values())[1:] for r in dynamic["verdicts"] if "dynamic" in r]

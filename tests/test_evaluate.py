@@ -314,7 +314,9 @@ def test_a_suite_decides_what_is_judged_and_what_is_missing(
     make_video("a cat-0.mp4", folder=tmp_path / "v")
     make_video("a bird-0.mp4", folder=tmp_path / "v")
     config = RunConfig(tmp_path / "run", videos=tmp_path / "v", suite=str(suite))
-    run = evaluate(config).run
+    with pytest.raises(UsageError, match="1 of 2 samples have no video"):
+        evaluate(config)
+    run = evaluate(replace(config, partial=True)).run
     found = [
         (s.video, r.dimension, r.status)
         for s in run.samples

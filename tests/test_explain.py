@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -264,9 +265,9 @@ def test_a_dimension_without_evidence_is_shown_by_its_clips(
         def score_clip(self, clip: Any, video: Any, features: Any) -> ClipScore:
             return ClipScore(0.25 + clip.start / 1000)
 
-    monkeypatch.setitem(DIMENSIONS._targets, "brightness", "tests_brightness:Brightness")
-    monkeypatch.setitem(sys.modules, "tests_brightness", type(sys)("tests_brightness"))
-    monkeypatch.setattr(sys.modules["tests_brightness"], "Brightness", Brightness, raising=False)
+    entry = EntryPoint("brightness", f"{__name__}:Brightness", "vbench_long.dimensions")
+    monkeypatch.setitem(DIMENSIONS._entries, "brightness", entry)
+    monkeypatch.setattr(sys.modules[__name__], "Brightness", Brightness, raising=False)
     make_video(frames=32, folder=tmp_path / "v")
     evaluate(RunConfig(tmp_path / "r", videos=tmp_path / "v", dimensions=("brightness",)))
     explanation = look(tmp_path / "r", NAME)
@@ -346,7 +347,7 @@ def test_a_prompt_that_says_nothing_is_explained_by_the_reason(
     explanation = look(tmp_path / "r", NAME)
     assert [seen.verdict for seen in explanation.dimensions] == ["same", "same"]
     text = page(evidence_html(explanation, {})).text
-    assert "Recorded as failed: the prompt's auxiliary information names no scene" in text
+    assert "Recorded as missing: the prompt's auxiliary information names no scene" in text
 
 
 # Errors.

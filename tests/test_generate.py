@@ -249,3 +249,32 @@ def test_one_process_at_a_time(tmp_path: Path, fake: Register) -> None:
         ):
             with pytest.raises(RunError, match="another process is making videos here"):
                 call()
+
+
+def test_videos_of_untrained_weights_are_known_by_the_files_beside_them(
+    tmp_path: Path, fake: Register
+) -> None:
+    """Judged by folder, by manifest, or moved elsewhere with or without all that lay beside."""
+
+    def said(videos: Path) -> bool:
+        one = ("temporal_flickering",)
+        run = evaluate(RunConfig(tmp_path / f"run {videos.name}", videos=videos, dimensions=one))
+        return bool(run.run.manifest.protocol["untrained"])
+
+    fake(settings=lambda self: {"untrained": True})
+    out = tmp_path / "out"
+    generate(faked(out, "a", "b"))
+    assert said(out) and said(out / "manifest.csv")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in [*out.glob("*.mp4"), *out.glob("*-0.json")]:
+        (moved / file.name).write_bytes(file.read_bytes())
+    assert said(moved)
+    for beside in ('{"settings": "mine"}', "no JSON", '["untrained"]'):
+        shutil.rmtree(tmp_path / "run moved")
+        for file in moved.glob("*.json"):
+            file.write_text(beside)
+        assert not said(moved)
+    fake()
+    generate(faked(tmp_path / "trained"))
+    assert not said(tmp_path / "trained")

@@ -25,7 +25,7 @@ from vbench_long.evaluation import RunConfig, evaluate
 from vbench_long.evaluation.generation import GenerateConfig, generate
 from vbench_long.evaluation.video_folder import sidecar_of
 from vbench_long.generators import GENERATORS, Outline, Request
-from vbench_long.prompts.suite import PROMPT_LIMIT
+from vbench_long.prompts.words import PROMPT_LIMIT
 from vbench_long.records import Status
 from vbench_long.video import Image
 

@@ -13,7 +13,6 @@ from conftest import moving_frames
 from torch import Tensor
 
 from vbench_long.dimensions import DIMENSIONS
-from vbench_long.dimensions.backbones.base import linear, products
 from vbench_long.evaluation import Networks, RunConfig, evaluate
 from vbench_long.evaluation.runner import Runner
 from vbench_long.evaluation.verify import verify
@@ -131,30 +130,3 @@ def test_dreamsim_lies_on_dino_where_the_adapter_changes_nothing() -> None:
     for key, tensor in shared.items():
         adapted = key.endswith("attn.qkv.weight")
         assert (tensor.data_ptr() == own[key].data_ptr()) != adapted
-
-
-@pytest.mark.parametrize("layout", ["plain", "strided", "transposed", "one row"])
-def test_linear_layers_give_what_torch_gives(layout: str) -> None:
-    numbers = torch.arange(480.0).reshape(2, 3, 5, 16).sin()
-    x = {
-        "plain": numbers,
-        "strided": numbers[:, :, ::2],
-        "transposed": numbers.transpose(1, 2),
-        "one row": numbers[0, 0, 0],
-    }[layout]
-    weight, bias = torch.arange(112.0).reshape(7, 16).cos(), torch.arange(7.0)
-    for weight_OI in (weight, weight.T.contiguous().T):
-        for bias_O in (bias, None):
-            want = torch.nn.functional.linear(x, weight_OI, bias_O)
-            torch.testing.assert_close(linear(x, weight_OI, bias_O), want, rtol=0, atol=1e-5)
-    in_half = linear(x.bfloat16(), weight.bfloat16(), bias.bfloat16())
-    assert in_half.dtype == torch.bfloat16
-    with torch.autocast("cpu", torch.bfloat16):
-        assert linear(x, weight, bias).dtype == torch.bfloat16
-
-
-def test_products_of_one_and_of_several_pairs_agree() -> None:
-    first, second = torch.arange(120.0).reshape(3, 5, 8).sin(), torch.arange(96.0).reshape(3, 4, 8)
-    together = products(first, second.cos())
-    alone = torch.cat([products(first[i : i + 1], second[i : i + 1].cos()) for i in range(3)])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)

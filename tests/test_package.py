@@ -25,6 +25,7 @@ FLOORS = {
     "records": 2,
     "store": 2,
     "video": 1,
+    "products": 1,
     "registry": 0,
     "errors": 0,
     "provenance": 0,

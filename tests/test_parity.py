@@ -10,7 +10,7 @@ import pytest
 
 from vbench_long.errors import EnvironmentFault
 from vbench_long.evaluation import Networks, RunConfig, evaluate
-from vbench_long.evaluation.evaluate import choose_dimensions
+from vbench_long.evaluation.choice import choose_dimensions
 from vbench_long.leaderboard.scores import dimension_scores
 from vbench_long.store import Run
 from vbench_long.video import Encoding, probe, read_frames, write_video

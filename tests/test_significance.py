@@ -85,11 +85,12 @@ def test_unpaired_is_scipys_with_welchs_statistic(sizes: tuple[int, int]) -> Non
         assert tail == pytest.approx(expected.pvalue, abs=1e-12)
 
 
-def test_unpaired_counts_clips_and_prompts_as_welch_would() -> None:
+@pytest.mark.parametrize("seed", range(4, 12))
+def test_unpaired_counts_clips_and_prompts_as_welch_would(seed: int) -> None:
     """Unequal clips: every way to deal, with the statistic written out."""
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(seed)
     base = Scores(rng.uniform(0, 2, 4), rng.integers(1, 5, 4).astype(float))
-    new = Scores(rng.uniform(0, 2, 5), rng.integers(1, 5, 5).astype(float))
+    new = Scores(rng.uniform(0, 2, 5), rng.integers(1, 5, 5).astype(float)).raised(0.3)
     sums, counts = np.hstack([base.sums, new.sums]), np.hstack([base.counts, new.counts])
 
     def part(rows: list[int]) -> tuple[float, float]:

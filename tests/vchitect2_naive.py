@@ -17,6 +17,7 @@ from torch import Tensor
 from vbench_long.generators.vchitect2.config import TransformerConfig
 
 Tensors = Mapping[str, Tensor]
+product = F.linear  # The benchmark also puts a faster one here.
 
 
 def naive_velocity(
@@ -147,7 +148,7 @@ def norm(tokens: Tensor) -> Tensor:
 
 
 def linear(tensors: Tensors, name: str, tokens: Tensor) -> Tensor:
-    return F.linear(tokens, *pair(tensors, name))
+    return product(tokens, *pair(tensors, name))
 
 
 def pair(tensors: Tensors, name: str) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,18 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vbench_long.errors import UsageError
-from vbench_long.prompts import prompt_of
+from vbench_long.prompts import known_dimensions, prompt_of
+from vbench_long.prompts.auxiliary import (
+    AUXILIARY_COLUMNS,
+    auxiliary_in_words,
+    check_auxiliary,
+)
 from vbench_long.records import Sample
 from vbench_long.video import VIDEO_SUFFIXES, is_image_folder
 
@@ -51,22 +57,54 @@ def list_videos(source: Path) -> list[Sample]:
         raise UsageError(
             "there is no such folder, video or manifest", str(source), "check --videos"
         )
+    return _in_folder(source)
+
+
+def list_suite_videos(source: Path) -> list[Sample]:
+    """The videos of `source` as `list_videos` has them, also where they lie by dimension.
+
+    The official script wants a folder for every dimension, or for the few that share their
+    prompts: ``scene/{prompt}-{i}.mp4``. Such videos keep their folder in their name.
+
+    Raises:
+        UsageError: no video there, or a manifest that cannot be read.
+    """
+    if not source.is_dir() or (source / GENERATION).is_file():
+        return list_videos(source)
+    folders = [source / name for name in known_dimensions() if _holds_videos(source / name)]
+    if not folders:
+        return list_videos(source)
+    found = _in_folder(source, folders) if _holds_videos(source) else []
+    for folder in folders:
+        found += [replace(s, video=f"{folder.name}/{s.video}") for s in _in_folder(folder)]
+    return found
+
+
+def _holds_videos(folder: Path) -> bool:
+    return folder.is_dir() and any(_is_video(entry) for entry in folder.iterdir())
+
+
+def _is_video(entry: Path) -> bool:
+    return entry.suffix.lower() in VIDEO_SUFFIXES or is_image_folder(entry)
+
+
+def _in_folder(source: Path, known: Collection[Path] = ()) -> list[Sample]:
+    """The videos of a folder; entries that are neither videos nor `known` are named."""
     videos: list[Path] = []
     others: list[Path] = []
     for entry in sorted(source.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        is_video = entry.suffix.lower() in VIDEO_SUFFIXES or is_image_folder(entry)
-        (videos if is_video else others).append(entry)
+        if not entry.name.startswith(".") and entry not in known:
+            (videos if _is_video(entry) else others).append(entry)
     if others:
         names = ", ".join(entry.name for entry in others[:3]) + (", ..." if len(others) > 3 else "")
         LOG.warning(
             "%d entries that are no videos are left out [%s]: %s", len(others), source, names
         )
     if not videos:
-        raise UsageError(
-            "the folder holds no video", str(source), f"videos end in {', '.join(VIDEO_SUFFIXES)}"
-        )
+        fix = f"videos end in {', '.join(VIDEO_SUFFIXES)}"
+        if any(entry.name in known_dimensions() for entry in others):
+            fix = "folders named like dimensions are read with a --suite"
+        raise UsageError("the folder holds no video", str(source), fix)
     return [_named(video) for video in videos]
 
 
@@ -98,13 +136,25 @@ def _read_manifest(path: Path) -> list[Sample]:
         counts[prompt] = index + 1
         seed = _whole(row.get("seed"), "seed", where)
         video = (path.parent / file).resolve()
-        samples.append(Sample(file, prompt, index, str(video), seed))
+        auxiliary = _auxiliary(row, where)
+        samples.append(Sample(file, prompt, index, str(video), seed, auxiliary=auxiliary))
     if not samples:
         raise UsageError("the manifest lists no video", str(path), "add rows")
     twice = {sample.video for sample in samples}
     if len(twice) < len(samples):
         raise UsageError("the manifest lists a path twice", str(path), "keep one row per video")
     return samples
+
+
+def _auxiliary(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a row says of its prompt besides the text: in columns, in VBench's form, or both."""
+    told = check_auxiliary(row.get("auxiliary_info") or {}, None, where)
+    for name in AUXILIARY_COLUMNS:
+        if words := row.get(name):
+            if name in told:
+                raise UsageError(f"{name} is told twice", where, "keep the column or the other")
+            told = told | {name: auxiliary_in_words(name, words, where)}
+    return told
 
 
 def _csv_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:

@@ -127,7 +127,8 @@ class Store:
         """Make `planned` the run's samples, and keep what earlier calls planned besides.
 
         A stored sample of the same prompt and index under another file name is replaced, with its
-        records: a missing video that came, a duplicate that went. Dimensions add up.
+        records: a missing video that came, a duplicate that went. So is one that was judged by
+        another prompt or other auxiliary information. Dimensions add up.
         """
         names = {sample.video for sample in planned}
         claimed = {(sample.prompt, sample.index) for sample in planned}
@@ -135,6 +136,7 @@ class Store:
         others = [sample for video, sample in earlier.items() if video not in names]
         gone = [sample for sample in others if (sample.prompt, sample.index) in claimed]
         kept = [sample for sample in others if sample not in gone]
+        gone += [s for s in planned if s.video in earlier and _told(s) != _told(earlier[s.video])]
         if kept:
             LOG.warning("%d samples of earlier calls are not in this plan; they stay", len(kept))
         merged = [
@@ -257,6 +259,10 @@ def load_run(folder: Path) -> Run:
             )
         finally:
             database.close()
+
+
+def _told(sample: Sample) -> tuple[str, str, float]:
+    return sample.prompt, canonical_json(sample.auxiliary), sample.clip_seconds
 
 
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

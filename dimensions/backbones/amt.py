@@ -27,12 +27,12 @@ from vbench_long.dimensions.backbones.base import (
     TorchBackbone,
     compiled,
     frames_TCHW,
-    products,
     require_sides,
     strict_load,
     whole_edges,
 )
 from vbench_long.errors import VideoError
+from vbench_long.products import products
 from vbench_long.video import Frame
 from vbench_long.weights.base import Weights
 

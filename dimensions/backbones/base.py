@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vbench_long.dimensions.base import Feature
 from vbench_long.errors import EnvironmentFault, VideoError
+from vbench_long.products import Linear
 from vbench_long.video import Frame, Image
 from vbench_long.weights.base import Weights
 
@@ -120,40 +121,6 @@ def autocast(compute: Compute) -> torch.autocast:
     """
     wanted = compute.precision == "bf16"
     return torch.autocast(compute.device.type, torch.bfloat16, enabled=wanted)
-
-
-def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """`F.linear`, by oneDNN where torch would ask MKL: (..., I) -> (..., O).
-
-    MKL multiplies float32 matrices at half the speed of oneDNN on processors that are not Intel's.
-    """
-    plain = x.device.type == "cpu" and x.dtype == weight_OI.dtype == torch.float32
-    if (
-        not plain
-        or not _ONEDNN
-        or torch.is_autocast_enabled("cpu")
-        or torch.compiler.is_compiling()
-    ):
-        return F.linear(x, weight_OI, bias_O)
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight_OI, bias_O, "none", [], "")
-    return product
-
-
-def products(first_NqC: Tensor, second_NPC: Tensor) -> Tensor:
-    """Scalar products of all rows of two matrices, N times: (N, q, P)."""
-    if len(first_NqC) > 1:
-        return first_NqC @ second_NPC.mT
-    return linear(first_NqC[0].contiguous(), second_NPC[0].contiguous())[None]
-
-
-_ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")  # Not in builds without oneDNN.
-
-
-class Linear(nn.Linear):
-    """A linear layer that multiplies by `linear`."""
-
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        return linear(x, self.weight, self.bias)
 
 
 def rounded(module: M, compute: Compute) -> M:

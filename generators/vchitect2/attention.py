@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from vbench_long.products import Linear
+
 ROPE_BASE = 1e6
 SPATIAL_GAIN = 1.1  # The published model was trained with it.
 
@@ -121,14 +123,14 @@ class ParallelAttention(nn.Module):
     def __init__(self, dim: int, heads: int, first: bool, last: bool) -> None:
         super().__init__()
         self.heads, self.first = heads, first
-        self.to_video = nn.Linear(dim, 7 * dim)
-        self.to_text = nn.Linear(dim, 3 * dim)
-        self.to_out = nn.Linear(dim, dim)
-        self.to_out_context = nn.Linear(dim, dim)
-        self.to_out_temporal = nn.Linear(dim, dim)
-        self.to_add_out = None if last else nn.Linear(dim, dim)
+        self.to_video = Linear(dim, 7 * dim)
+        self.to_text = Linear(dim, 3 * dim)
+        self.to_out = Linear(dim, dim)
+        self.to_out_context = Linear(dim, dim)
+        self.to_out_temporal = Linear(dim, dim)
+        self.to_add_out = None if last else Linear(dim, dim)
         # The published file has it in the last block too, where nothing comes of it.
-        self.to_add_out_temporal = nn.Linear(dim, dim)
+        self.to_add_out_temporal = Linear(dim, dim)
 
     def forward(
         self, x_FBLD: Tensor, c_FBSD: Tensor, rotation_2F111d: Tensor, frames: Frames

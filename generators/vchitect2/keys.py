@@ -1,6 +1,7 @@
 """Our names of the transformer's tensors and the published ones.
 
-They are the same, except that projections of the same tokens are one tensor here.
+They are the same, except that projections of the same tokens are one tensor here, and that some
+layers are not called by their places in a list.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-FUSED = {
+PUBLISHED = {
     "to_video": ("to_q", "to_k", "to_v", "to_q_temp", "to_k_temp", "to_v_temp", "to_q_cross"),
     "to_text": ("add_q_proj", "add_k_proj", "add_v_proj"),
     "to_out": ("to_out.0",),
+    "widen": ("net.0.proj",),
+    "narrow": ("net.2",),
 }
-"""A projection of ours -> the published ones whose rows it stacks."""
+"""A layer of ours that is called otherwise -> the published ones whose rows it stacks."""
 
 VIDEO_PROJECTIONS = (
     *("to_q_temp", "to_k_temp", "to_v_temp", "to_out_temporal", "to_add_out_temporal"),
@@ -28,9 +31,9 @@ def published_keys(key: str) -> tuple[str, ...]:
     """The published keys whose tensors, stacked by rows, are tensor `key` of `Transformer`."""
     module, _, tensor = key.rpartition(".")
     parent, _, name = module.rpartition(".")
-    if not parent.endswith(".attn"):
+    if name not in PUBLISHED:
         return (key,)
-    return tuple(f"{parent}.{part}.{tensor}" for part in FUSED.get(name, (name,)))
+    return tuple(f"{parent}.{part}.{tensor}" for part in PUBLISHED[name])
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

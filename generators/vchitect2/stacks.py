@@ -11,11 +11,11 @@ from itertools import chain
 from typing import cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from vbench_long.generators.vchitect2.attention import Frames, ParallelAttention, attend
 from vbench_long.generators.vchitect2.transformer import Block, Stack, feed, in_order, steered
+from vbench_long.products import linear
 
 PIECES = 8
 
@@ -111,7 +111,7 @@ def _projected(
 ) -> tuple[Tensor, ...]:
     """Some of the seven projections of video tokens."""
     rows = slice(first * x_FBLD.shape[-1], last * x_FBLD.shape[-1])
-    out_FBLD = F.linear(x_FBLD, attn.to_video.weight[rows], attn.to_video.bias[rows])
+    out_FBLD = linear(x_FBLD, attn.to_video.weight[rows], attn.to_video.bias[rows])
     return attn.split(out_FBLD, last - first)
 
 

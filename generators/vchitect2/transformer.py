@@ -2,7 +2,7 @@
 
 Stable Diffusion 3's two-stream transformer, run on every frame, with a cross and a temporal branch
 beside the spatial attention of each block. Modules bear the names of the published checkpoint,
-except for projections that are fused here (`checkpoint.py` has the map).
+except for layers that are fused or renamed here (`checkpoint.py` has the map).
 
 Source: Fan et al., "Vchitect-2.0: Parallel Transformer for Scaling Up Video Diffusion Models",
 arXiv 2501.08453; checkpoint Vchitect/Vchitect-2.0-2B.
@@ -17,7 +17,6 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import CombinedTimestepTextProjEmbeddings, PatchEmbed
 from torch import Tensor, nn
 
@@ -28,6 +27,7 @@ from vbench_long.generators.vchitect2.attention import (
     rotation,
 )
 from vbench_long.generators.vchitect2.config import TransformerConfig
+from vbench_long.products import Linear, linear_gelu
 
 
 class Steering(nn.Module):
@@ -36,12 +36,26 @@ class Steering(nn.Module):
     def __init__(self, dim: int, parts: int) -> None:
         super().__init__()
         self.parts = parts
-        self.linear = nn.Linear(dim, parts * dim)
+        self.linear = Linear(dim, parts * dim)
 
     def forward(self, temb_BD: Tensor) -> tuple[Tensor, ...]:
         """The parts, in the order of the published weights."""
         out: Tensor = self.linear(F.silu(temb_BD))
         return out[:, None].chunk(self.parts, -1)
+
+
+class FeedForward(nn.Module):
+    """Each token by itself: widened to four times its numbers, bent, narrowed."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.widen = Linear(dim, 4 * dim)
+        self.narrow = Linear(4 * dim, dim)
+
+    def forward(self, x_FBLD: Tensor) -> Tensor:
+        """Tokens -> what is added to them, (F, B, L, D)."""
+        out_FBLD: Tensor = self.narrow(linear_gelu(x_FBLD, self.widen.weight, self.widen.bias))
+        return out_FBLD
 
 
 class Block(nn.Module):
@@ -59,8 +73,8 @@ class Block(nn.Module):
         self.norm1 = Steering(dim, 6)
         self.norm1_context = Steering(dim, 2 if last else 6)
         self.attn = ParallelAttention(dim, heads, first, last)
-        self.ff = FeedForward(dim, dim, activation_fn="gelu-approximate")
-        self.ff_context = None if last else FeedForward(dim, dim, activation_fn="gelu-approximate")
+        self.ff = FeedForward(dim)
+        self.ff_context = None if last else FeedForward(dim)
 
     def forward(
         self,
@@ -152,14 +166,14 @@ class Transformer(nn.Module):
         self.time_text_embed = CombinedTimestepTextProjEmbeddings(
             config.dim, config.pooled_projection_dim
         )
-        self.context_embedder = nn.Linear(config.joint_attention_dim, config.dim)
+        self.context_embedder = Linear(config.joint_attention_dim, config.dim)
         last = config.num_layers - 1
         self.transformer_blocks = nn.ModuleList(
             Block(config.dim, config.num_attention_heads, number == 0, number == last)
             for number in range(config.num_layers)
         )
         self.norm_out = Steering(config.dim, 2)
-        self.proj_out = nn.Linear(config.dim, config.patch_size**2 * config.out_channels)
+        self.proj_out = Linear(config.dim, config.patch_size**2 * config.out_channels)
 
     def forward(
         self,

@@ -17,16 +17,20 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from vbench_long.dimensions import DIMENSIONS
-    from vbench_long.prompts import OFFICIAL_DIMENSIONS
 
     rows = {}
-    for name in dict.fromkeys((*OFFICIAL_DIMENSIONS, *DIMENSIONS)):
-        known = DIMENSIONS.get(name) if name in DIMENSIONS else None
-        what = (known.__doc__ or "").partition("\n")[0] if known else "needs published weights"
-        rows[name] = {"backends": sorted(known.backbones) if known else [], "measures": what}
+    for name in DIMENSIONS:
+        kind = DIMENSIONS.get(name)
+        what = (kind.__doc__ or "").partition("\n")[0]
+        rows[name] = {
+            "backends": sorted(kind.backbones),
+            "measures": what,
+            "package": DIMENSIONS.package(name),
+        }
     if args.json:
         print(json.dumps(rows, indent=1))
         return 0
     for name, row in rows.items():
-        print(f"{name:24}{', '.join(row['backends']) or '-':22}{row['measures']}")
+        origin = f" ({row['package']})" if row["package"] else ""
+        print(f"{name:24}{', '.join(row['backends']):22}{row['measures']}{origin}")
     return 0

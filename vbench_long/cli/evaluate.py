@@ -28,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--videos", type=Path, metavar="DIR|FILE|MANIFEST",
-        help="a folder of videos named '{prompt}-{i}.mp4', one video, a folder of images, or a"
-        " manifest (.csv or .jsonl with path, prompt, index, seed)",
+        help="a folder of videos named '{prompt}-{i}.mp4' (with a suite also folders of those named"
+        " like dimensions), one video, a folder of images, or a manifest (.csv or .jsonl with"
+        " path, prompt, index, seed, and what dimensions must know of the prompt)",
     )  # fmt: skip
     source.add_argument("--model", metavar="NAME", help="generator that makes the videos")
     add_model_arguments(parser)
@@ -92,7 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, metavar="FILE", help="write what the work cost as JSON"
     )
     parser.add_argument(
-        "--partial", action="store_true", help="show totals over what there is, and say so"
+        "--partial",
+        action="store_true",
+        help="judge what there is of the suite's videos, show totals over it, and say so",
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -127,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
         fps=args.fps,
         static_filter=args.static_filter,
         strict=args.strict,
+        partial=args.partial,
         networks=Networks(args.weights, args.device, args.precision, args.compile),
     )
     with shown() as progress:

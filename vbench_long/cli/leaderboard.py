@@ -4,7 +4,8 @@ Runs that follow different protocols are tables of their own, and say what diffe
 rows are ranked by Total (else Quality, else Semantic); a rank is a range where the samples cannot
 tell. Published figures have no samples and so no interval and no rank; a run stands among them if
 it was judged as they were: --backend reference --clips reference --suite vbench, at fp32, with the
-static filter, on five videos of every prompt (25 for temporal flickering).
+static filter, on five videos of every prompt (25 for temporal flickering). Runs with untrained
+weights, of a judging network or of the generator, are refused.
 
 Examples:
   vbench-long leaderboard runs/a runs/b --output board

@@ -76,11 +76,11 @@ def _list() -> None:
 
 
 def _show(name: str, dimension: str | None, as_json: bool) -> None:
-    from vbench_long.prompts import OFFICIAL_DIMENSIONS, load_suite
+    from vbench_long.prompts import known_dimensions, load_suite
     from vbench_long.registry import unknown
 
-    if dimension is not None and dimension not in OFFICIAL_DIMENSIONS:
-        raise unknown("dimension", dimension, OFFICIAL_DIMENSIONS)
+    if dimension is not None and dimension not in known_dimensions():
+        raise unknown("dimension", dimension, known_dimensions())
     suite = load_suite(name)
     prompts = suite.prompts if dimension is None else suite.serving(dimension)
     if not prompts:

@@ -74,9 +74,9 @@ def _list(folder: Path | None, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from vbench_long.weights.catalog import CATALOG
+    from vbench_long.weights.catalog import all_checkpoints
 
-    rows = [(record, *_state(record, folder)) for record in CATALOG.values()]
+    rows = [(record, *_state(record, folder)) for record in all_checkpoints().values()]
     if as_json:
         print(json.dumps([asdict(r) | {"state": s, "path": p} for r, s, p in rows], indent=1))
         return
@@ -104,13 +104,13 @@ def _pull(names: Sequence[str], every: bool, folder: Path | None) -> int:
     import sys
 
     from vbench_long.errors import EnvironmentFault, UsageError
-    from vbench_long.weights.catalog import CATALOG, checkpoint
+    from vbench_long.weights.catalog import all_checkpoints, checkpoint
     from vbench_long.weights.fetch import pull
 
     if bool(names) == every:
         raise UsageError("name checkpoints, or say --all", "", "`vbench-long weights list`")
     code = 0
-    for record in [checkpoint(name) for name in (CATALOG if every else names)]:
+    for record in [checkpoint(name) for name in (all_checkpoints() if every else names)]:
         about = f"{record.name}: {_amount(record.size)}, licence {_licence(record)}"
         print(f"{about}; {record.note}" if record.note else about, file=sys.stderr)
         try:
@@ -147,9 +147,9 @@ def _path(names: Sequence[str], folder: Path | None) -> None:
 
 
 def _named_or_all(names: Sequence[str]) -> list[Checkpoint]:
-    from vbench_long.weights.catalog import CATALOG, checkpoint
+    from vbench_long.weights.catalog import all_checkpoints, checkpoint
 
-    return [checkpoint(name) for name in (names or CATALOG)]
+    return [checkpoint(name) for name in (names or all_checkpoints())]
 
 
 def _licence(record: Checkpoint) -> str:

@@ -1,6 +1,7 @@
 """From videos to stored scores: plan, one decode, features, records."""
 
-from vbench_long.evaluation.evaluate import BACKENDS, RunConfig, evaluate
+from vbench_long.evaluation.choice import BACKENDS
+from vbench_long.evaluation.evaluate import RunConfig, evaluate
 from vbench_long.evaluation.generation import GenerateConfig, generate
 from vbench_long.evaluation.networks import Networks
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from vbench_long.dimensions import DIMENSIONS, Dimension
 from vbench_long.dimensions.base import Rules
-from vbench_long.dimensions.temporal_flickering import StaticFlickering
 from vbench_long.errors import GenerationError, UsageError, VBenchLongError, VideoError
+from vbench_long.evaluation.checks import ask, asked_dimensions, require_whole
+from vbench_long.evaluation.choice import choose_dimensions
 from vbench_long.evaluation.generation import Progress, build_generator
 from vbench_long.evaluation.making import Making
 from vbench_long.evaluation.networks import Networks
@@ -27,7 +28,7 @@ from vbench_long.evaluation.samples import (
     require_counts,
 )
 from vbench_long.evaluation.stream import Counts
-from vbench_long.evaluation.video_folder import VideoFolder
+from vbench_long.evaluation.video_folder import VideoFolder, any_untrained
 from vbench_long.generators import Report
 from vbench_long.generators.base import to_nobody
 from vbench_long.leaderboard.scores import illegal
@@ -40,7 +41,6 @@ from vbench_long.store import Run, Store, load_run, run_faults, write_atomically
 from vbench_long.video import file_sha256
 
 LOG = logging.getLogger("vbench_long")
-BACKENDS = ("classical", "reference")
 CLIPS = ("exact", "reference")
 PROTOCOL_VERSION = 1
 
@@ -69,6 +69,8 @@ class RunConfig:
             runs do: yes with the suite "vbench" on the reference backend, else no.
         strict: dimensions do what their papers say, where the published program does not quite;
             scores then compare with no published ones.
+        partial: with a suite, judge the videos there are, although some are missing, claimed
+            twice or too short.
         networks: where networks get their weights, and how they run.
     """
 
@@ -88,6 +90,7 @@ class RunConfig:
     fps: Fraction | None = None
     static_filter: bool | None = None
     strict: bool = False
+    partial: bool = False
     networks: Networks = field(default_factory=Networks)
 
 
@@ -112,22 +115,27 @@ def evaluate(
         on_step: told of each step, or frame, of a video that is being made.
 
     Raises:
-        UsageError: the configuration asks for something that does not exist, or the folder holds
-            another run.
+        UsageError: the configuration asks for something that does not exist, the videos are not
+            those of the suite, or the folder holds another run.
         RunError: the folder's files are damaged, or another process writes them.
         EnvironmentFault: the folder cannot be written.
     """
     suite = _suite(config)
     filtered = _filters_static(config, suite)
     dimensions = choose_dimensions(config.dimensions, config.backend, filtered, _rules(config))
-    config.networks.require(dimensions)
-    names = tuple(dimension.name for dimension in dimensions)
     making = _making(config, suite)
-    planned = _plan(config, suite, names)
+    wanted = plan_samples(config, suite, dimensions)
+    planned, lacks = ask(wanted, dimensions, config.dimensions, suite)
+    if not config.dimensions:
+        dimensions = asked_dimensions(planned, dimensions)
+    config.networks.require(dimensions)
+    for lack in lacks:
+        LOG.log(logging.WARNING if lack.wanted else logging.INFO, "%s", lack)
+    names = tuple(dimension.name for dimension in dimensions)
     facts = environment()
     with ExitStack() as stack:
         store = stack.enter_context(Store(config.output))
-        manifest = _manifest(config, suite, making, names)
+        manifest = _manifest(config, suite, making, planned, names)
         manifest = _continued(store, manifest, digest(facts))
         videos = None
         if making:
@@ -156,33 +164,6 @@ def evaluate(
             raise
         _close(store, config.output, manifest, "complete")
     return Outcome(load_run(config.output), runner.counts)
-
-
-def choose_dimensions(
-    names: Sequence[str], backend: str, static_filter: bool = False, rules: Rules = "parity"
-) -> list[Dimension]:
-    """Build the dimensions asked for, or all that `backend` has, to judge by `rules`.
-
-    With `static_filter`, temporal flickering keeps still clips only.
-
-    Raises:
-        UsageError: an unknown name (the nearest is suggested), or one `backend` cannot judge.
-    """
-    if backend not in BACKENDS:
-        raise unknown("backend", backend, BACKENDS)
-    if not names:
-        names = [name for name in DIMENSIONS if backend in DIMENSIONS.get(name).backbones]
-    for name in names:
-        if name in OFFICIAL_DIMENSIONS and name not in DIMENSIONS:
-            raise UsageError(
-                f"{name} needs published weights, which this release cannot load",
-                "",
-                f"choose from {', '.join(DIMENSIONS)}",
-            )
-    kinds = [DIMENSIONS.get(name) for name in dict.fromkeys(names)]
-    if static_filter:
-        kinds = [StaticFlickering if k.name == StaticFlickering.name else k for k in kinds]
-    return [kind(backend, rules) for kind in kinds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,16 +279,33 @@ def _filters_static(config: RunConfig, suite: Suite | None) -> bool:
     return suite is not None and suite.name == "vbench" and config.backend == "reference"
 
 
-def _plan(config: RunConfig, suite: Suite | None, names: Sequence[str]) -> Planned:
+def plan_samples(
+    config: RunConfig, suite: Suite | None, dimensions: Sequence[Dimension]
+) -> Planned:
+    """What is to be judged, on what.
+
+    Raises:
+        UsageError: nothing, or videos that are not those of the suite.
+    """
+    names = [dimension.name for dimension in dimensions]
+    if suite and not config.dimensions:  # What a package adds is for prompts that ask for it.
+        names = [name for name in names if name in {*OFFICIAL_DIMENSIONS, *suite.dimensions}]
     if config.videos:
-        return from_videos(config.videos, suite, names, config.limit, config.samples)
+        planned = from_videos(config.videos, suite, names, config.limit, config.samples)
+        if suite:
+            require_whole(planned, suite, config.videos, config.fps, config.partial)
+        return planned
     assert suite is not None
     samples = from_suite(suite, names, config.limit, config.samples, config.seed)
     return Planned(tuple(samples), {})
 
 
 def _manifest(
-    config: RunConfig, suite: Suite | None, making: Making | None, names: tuple[str, ...]
+    config: RunConfig,
+    suite: Suite | None,
+    making: Making | None,
+    planned: Planned,
+    names: tuple[str, ...],
 ) -> Manifest:
     """The run as planned. The protocol names every dimension of the backend, asked for or not."""
     backend = config.backend
@@ -335,6 +333,8 @@ def _manifest(
         name = config.name or str(config.model)
     else:
         assert config.videos is not None
+        made_up = any_untrained(Path(s.path) for s in planned.samples if s.path)
+        protocol["untrained"] = protocol["untrained"] or made_up
         model = {"videos": str(config.videos.resolve())}
         name = config.name or config.videos.resolve().stem
     return Manifest(

@@ -17,7 +17,7 @@ from vbench_long.dimensions import Dimension
 from vbench_long.dimensions.base import Rules
 from vbench_long.dimensions.evidence import Evidence
 from vbench_long.errors import RunError, UsageError, VideoError
-from vbench_long.evaluation.evaluate import choose_dimensions
+from vbench_long.evaluation.choice import choose_dimensions
 from vbench_long.evaluation.networks import SEEDED, Networks
 from vbench_long.evaluation.plan import VideoPlan, features
 from vbench_long.evaluation.runner import Look, Runner
@@ -94,14 +94,16 @@ def explain(config: ExplainConfig) -> tuple[Explanation, dict[int, str]]:
     runner = Runner(dimensions, networks, protocol["clips"], protocol["scenes"], rate)
     sha256 = file_sha256(path)
     LOG.info("%s: looking with %s", sample.video, ", ".join(names))
-    look = runner.look(sample, path, names, "evidence")
-    facts = environment()
+    missing = {record.dimension: record for record in runner.lacking(sample, names)}
+    look = runner.look(sample, path, [name for name in names if name not in missing], "evidence")
+    measured = missing | {record.dimension: record for record in look.records}
     recorded = {r.dimension: r for r in run.records if r.video == sample.video}
+    facts = environment()
     seen = []
-    for dimension, measured in zip(dimensions, look.records, strict=True):
+    for dimension in dimensions:
         record = recorded.get(dimension.name)
         doubts = _doubts(run, record, sha256, networks.identity(dimension), facts)
-        seen.append(_seen(look, dimension, record, measured, doubts))
+        seen.append(_seen(look, dimension, record, measured[dimension.name], doubts))
     explanation = Explanation(
         run=run,
         sample=sample,

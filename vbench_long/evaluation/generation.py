@@ -15,7 +15,7 @@ from vbench_long.evaluation.video_folder import VideoFolder, videos_there
 from vbench_long.generators import GENERATORS, Generator, Outline, Report
 from vbench_long.generators.base import to_nobody
 from vbench_long.manifests import MANIFEST
-from vbench_long.prompts import OFFICIAL_DIMENSIONS, Suite, check_prompt, load_suite, suite_of
+from vbench_long.prompts import Suite, check_prompt, known_dimensions, load_suite, suite_of
 from vbench_long.records import Sample
 from vbench_long.registry import unknown
 from vbench_long.video import Image, read_image
@@ -185,8 +185,8 @@ def _is_made(folder: VideoFolder, sample: Sample, on_step: Report) -> bool:
 def _plan(config: GenerateConfig) -> tuple[Making, Sequence[Sample]]:
     suite = _suite(config)
     for name in config.dimensions:
-        if name not in OFFICIAL_DIMENSIONS:
-            raise unknown("dimension", name, OFFICIAL_DIMENSIONS)
+        if name not in known_dimensions():
+            raise unknown("dimension", name, known_dimensions())
     samples = from_suite(
         suite, config.dimensions or None, config.limit, config.samples, config.seed
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vbench_long.dimensions import BACKBONES, Backbone, Dimension
-from vbench_long.dimensions.base import CHECKPOINTS, backbone_and_view
+from vbench_long.dimensions.base import CHECKPOINTS, backbone_and_view, checkpoints_of
 from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.weights import fetch
 from vbench_long.weights.catalog import cache_folder, checkpoint
@@ -50,12 +50,13 @@ class Networks:
             EnvironmentFault: no such device here, or a checkpoint that does not load.
         """
         kind: Any = BACKBONES.get(name)
-        built: Backbone = kind(self._source, self._compute) if name in CHECKPOINTS else kind()
+        is_network = checkpoints_of(name) is not None
+        built: Backbone = kind(self._source, self._compute) if is_network else kind()
         return built
 
     def identity(self, dimension: Dimension) -> str:
         """What computes `dimension`: its own identity, the weights', and how networks run."""
-        names = checkpoints_of(dimension)
+        names = checkpoints_for(dimension)
         if not names:
             return dimension.identity
         if self.untrained:
@@ -74,7 +75,7 @@ class Networks:
             return
         absent: dict[str, list[str]] = {}
         for dimension in dimensions:
-            for name in checkpoints_of(dimension):
+            for name in checkpoints_for(dimension):
                 try:
                     self._locate(name)
                 except EnvironmentFault:
@@ -127,8 +128,8 @@ class Networks:
         return Compute(torch.device(device), self.precision, self.compile)
 
 
-def checkpoints_of(dimension: Dimension) -> list[str]:
+def checkpoints_for(dimension: Dimension) -> list[str]:
     """Names of the checkpoints a dimension's backbones load."""
     named = dimension.backbones[dimension.backend].values()
     backbones = [backbone_and_view(name)[0] for name in named]
-    return list(dict.fromkeys(name for b in backbones for name in CHECKPOINTS.get(b, ())))
+    return list(dict.fromkeys(name for b in backbones for name in checkpoints_of(b) or ()))

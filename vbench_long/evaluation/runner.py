@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from vbench_long.dimensions import Backbone, ClipScore, Dimension, VideoFacts
-from vbench_long.dimensions.base import backbone_and_view
+from vbench_long.dimensions.base import PromptFacts, backbone_and_view
 from vbench_long.errors import VideoError
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.plan import Purpose, VideoPlan, plan_video, roles_of, score_video
@@ -69,19 +69,34 @@ class Runner:
     def judge(self, sample: Sample, path: Path, names: Sequence[str]) -> list[Record]:
         """Score `sample`, whose file is `path`, on the dimensions `names`: one record for each.
 
+        Where the prompt lacks what a dimension must know, the record says `missing` and what.
+
         Raises:
             EnvironmentFault: the machine, not the video, is at fault.
         """
+        missing = self.lacking(sample, names)
+        lacks = {record.dimension for record in missing}
+        able = [name for name in names if name not in lacks]
+        if not able:
+            return missing
         try:
-            return self.look(sample, path, names, "scores").records
+            return missing + self.look(sample, path, able, "scores").records
         except VideoError as error:
-            return [
-                Record(sample.video, name, Status.FAILED, error=_inside(error, path))
-                for name in names
-            ]
+            why = _inside(error, path)
+            return missing + [Record(sample.video, name, Status.FAILED, error=why) for name in able]
+
+    def lacking(self, sample: Sample, names: Sequence[str]) -> list[Record]:
+        """A record for each of the dimensions `names` that cannot judge the sample's prompt."""
+        told = PromptFacts(sample.prompt, sample.auxiliary)
+        lacks = {name: self._dimensions[name].lacks(told) for name in names}
+        return [
+            Record(sample.video, name, Status.MISSING, error=why)
+            for name, why in lacks.items()
+            if why
+        ]
 
     def look(self, sample: Sample, path: Path, names: Sequence[str], purpose: Purpose) -> Look:
-        """Score `sample` as `judge` does, and keep what was found on the way.
+        """Score `sample` on dimensions that can judge its prompt, and keep what was found.
 
         Raises:
             VideoError: the video cannot be judged.

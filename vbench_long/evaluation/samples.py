@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vbench_long.errors import UsageError
-from vbench_long.manifests import list_videos
-from vbench_long.prompts import Prompt, Suite
+from vbench_long.manifests import list_suite_videos, list_videos
+from vbench_long.prompts import OFFICIAL_DIMENSIONS, Suite
+from vbench_long.prompts.official import FOLDERS
 from vbench_long.records import Sample, Status
 
-LOG = logging.getLogger("vbench_long")
 SEED_STRIDE = 100_000
 SEED_END = 2**63
 """Where seeds end: a signed 64-bit number must hold them."""
@@ -30,10 +29,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The samples of a run, and those of them that are known to have no video."""
+    """What a run is about to judge.
+
+    Attributes:
+        samples: of the run.
+        problems: by video, why some of them cannot be judged at all.
+        extra: videos that were found and belong to no sample of the suite.
+    """
 
     samples: tuple[Sample, ...]
     problems: Mapping[str, Problem]
+    extra: tuple[str, ...] = ()
 
 
 def from_suite(
@@ -46,15 +52,18 @@ def from_suite(
     """The samples a generator has to make for a suite.
 
     The seed of sample j of prompt i is ``seed + 100000 * i + j``, the benchmark's own rule.
-    Without `dimensions`, every prompt counts, whatever it serves.
+    Without `dimensions`, every prompt counts, whatever it serves. A dimension of another package
+    that no prompt of the suite names is for all of them.
 
     Raises:
         UsageError: no prompt serves these dimensions; no sample, or no possible seed, is left.
     """
     require_counts(limit, per_prompt)
     planned = []
+    strange = {*(dimensions or ())} - {*OFFICIAL_DIMENSIONS, *suite.dimensions}
     for position, prompt in enumerate(suite.prompts[:limit]):
-        wanted = prompt.dimensions if dimensions is None else _wanted(prompt, dimensions)
+        served = {*prompt.dimensions, *strange}
+        wanted = tuple(n for n in dimensions if n in served) if dimensions else prompt.dimensions
         if dimensions is not None and not wanted:
             continue
         for index in range(per_prompt or suite.samples(prompt)):
@@ -109,17 +118,17 @@ def from_videos(
     Raises:
         UsageError: nothing there to judge, or a manifest that cannot be read.
     """
+    if suite is not None:
+        return _match(list_suite_videos(source), suite, dimensions, limit, per_prompt)
     found = list_videos(source)
     problems = _duplicates(found)
-    if suite is None:
-        prompts = list(dict.fromkeys(sample.prompt for sample in found))[:limit]
-        kept = [
-            replace(sample, dimensions=tuple(dimensions))
-            for sample in found
-            if sample.prompt in prompts and (per_prompt is None or sample.index < per_prompt)
-        ]
-        return Planned(tuple(kept), problems)
-    return _match(found, suite, dimensions, limit, per_prompt, problems)
+    prompts = list(dict.fromkeys(sample.prompt for sample in found))[:limit]
+    kept = [
+        replace(sample, dimensions=tuple(dimensions))
+        for sample in found
+        if sample.prompt in prompts and (per_prompt is None or sample.index < per_prompt)
+    ]
+    return Planned(tuple(kept), problems)
 
 
 def file_name(prompt: str, index: int) -> str:
@@ -127,10 +136,6 @@ def file_name(prompt: str, index: int) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80].strip("-")
     mark = hashlib.sha256(prompt.encode()).hexdigest()[:12]
     return f"{slug}-{mark}-{index}.mp4" if slug else f"{mark}-{index}.mp4"
-
-
-def _wanted(prompt: Prompt, dimensions: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in dimensions if name in prompt.dimensions)
 
 
 def _duplicates(found: Sequence[Sample]) -> dict[str, Problem]:
@@ -153,31 +158,56 @@ def _match(
     dimensions: Sequence[str],
     limit: int | None,
     per_prompt: int | None,
-    problems: dict[str, Problem],
 ) -> Planned:
     """Give every sample of the suite its video, or say that it is missing."""
-    known = {prompt.text for prompt in suite.prompts}
     by_sample: dict[tuple[str, int], list[Sample]] = {}
     for sample in found:
         by_sample.setdefault((sample.prompt, sample.index), []).append(sample)
-    foreign = [sample.video for sample in found if sample.prompt not in known]
-    if foreign:
-        names = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
-        LOG.warning(
-            "%d videos belong to no prompt of suite %s: %s", len(foreign), suite.name, names
-        )
     planned: list[Sample] = []
+    problems: dict[str, Problem] = {}
     for sample in from_suite(suite, dimensions, limit, per_prompt, 0):
-        videos = by_sample.get((sample.prompt, sample.index))
-        if videos is None:
+        videos = by_sample.get((sample.prompt, sample.index), [])
+        if not videos:
             problems[sample.video] = Problem(
                 Status.MISSING, "no video for this sample of the suite"
             )
             planned.append(replace(sample, seed=None, path=""))
             continue
-        planned += [replace(sample, video=v.video, path=v.path, seed=v.seed) for v in videos]
-    absent = [s for s in planned if s.video in problems and not s.path]
-    if absent:
-        first = f"sample {absent[0].index} of '{absent[0].prompt[:60]}'"
-        LOG.warning("%d of %d samples have no video, %s first", len(absent), len(planned), first)
-    return Planned(tuple(planned), problems)
+        shares = _by_folder(videos, sample.dimensions)
+        if not shares:
+            problems |= _duplicates(videos)
+        for video in videos:
+            share = shares.get(video.video, ()) if shares else sample.dimensions
+            if share:
+                planned.append(
+                    replace(
+                        sample, video=video.video, path=video.path, seed=video.seed,
+                        dimensions=share, auxiliary={**video.auxiliary, **sample.auxiliary},
+                    )
+                )  # fmt: skip
+    # Where fewer are asked for on purpose, the others are no surprise.
+    asked = {p.text: max(per_prompt or 0, suite.samples(p)) for p in suite.prompts}
+    extra = tuple(s.video for s in found if s.index >= asked.get(s.prompt, 0))
+    return Planned(tuple(planned), problems, extra)
+
+
+def _by_folder(
+    videos: Sequence[Sample], dimensions: Sequence[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """What each of a sample's videos is judged on, if they lie in folders named like dimensions.
+
+    Returns:
+        Video -> dimensions; nothing if it is not clear which video a dimension is about.
+    """
+    folders = {Path(video.video).parent.name: video.video for video in videos}
+    if len(folders) < len(videos):
+        return {}
+    shares: dict[str, tuple[str, ...]] = {}
+    if len(videos) == 1:
+        return {videos[0].video: tuple(dimensions)}
+    for name in dimensions:
+        video = folders.get(name) or folders.get(FOLDERS.get(name, ""))
+        if video is None:
+            return {}
+        shares[video] = (*shares.get(video, ()), name)
+    return shares

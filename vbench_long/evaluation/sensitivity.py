@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vbench_long.errors import VideoError
-from vbench_long.evaluation.evaluate import choose_dimensions
+from vbench_long.evaluation.choice import choose_dimensions
 from vbench_long.evaluation.runner import Runner
 from vbench_long.generators import Request
 from vbench_long.generators.synthetic import create

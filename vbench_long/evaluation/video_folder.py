@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,6 +236,20 @@ def videos_there(folder: Path, making: Making, samples: Sequence[Sample]) -> dic
 def sidecar_of(video: Path) -> Path:
     """The file beside a video that says how it was made."""
     return video.with_suffix(".json")
+
+
+def any_untrained(videos: Iterable[Path]) -> bool:
+    """Whether a generator with untrained weights made one of `videos`, by the files beside them."""
+    beside = {file for path in videos for file in (sidecar_of(path), path.with_name(GENERATION))}
+    return any(_says_untrained(file) for file in beside)
+
+
+def _says_untrained(file: Path) -> bool:
+    try:
+        settings = (_read_json(file) or {}).get("settings")
+    except (OSError, RunError):  # People keep files of their own beside their videos.
+        return False
+    return isinstance(settings, dict) and settings.get("untrained") is True
 
 
 def _require_same(folder: Path, making: Making) -> None:

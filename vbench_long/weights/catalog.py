@@ -7,21 +7,44 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vbench_long.errors import UsageError
-from vbench_long.registry import unknown
+from vbench_long.registry import Registry, unknown
 from vbench_long.weights.checkpoint import Checkpoint, Found, Hub, Url
 from vbench_long.weights.published import PUBLISHED
 
 FOLDER_VARIABLE = "VBENCH_LONG_WEIGHTS"
 
 CATALOG: Mapping[str, Checkpoint] = {checkpoint.name: checkpoint for checkpoint in PUBLISHED}
+"""The checkpoints of the built-in networks."""
+
+_OTHERS: Registry[Checkpoint] = Registry("checkpoint", {}, group="vbench_long.checkpoints")
 
 
-def checkpoint(name: str, catalog: Mapping[str, Checkpoint] = CATALOG) -> Checkpoint:
-    """The record called `name`.
+def all_checkpoints() -> Mapping[str, Checkpoint]:
+    """The catalog, and what other packages add to it.
+
+    Raises:
+        UsageError: another package's record has a name that is taken, or another than its entry.
+        EnvironmentFault: another package cannot be imported.
+    """
+    others = {name: _OTHERS.get(name) for name in _OTHERS}
+    for name, record in others.items():
+        if name in CATALOG or record.name != name:
+            raise UsageError(
+                f"{_OTHERS.package(name)} calls a checkpoint '{name}' that is another's name",
+                record.name,
+                "uninstall it, or rename its checkpoint",
+            )
+    return {**CATALOG, **others}
+
+
+def checkpoint(name: str, catalog: Mapping[str, Checkpoint] | None = None) -> Checkpoint:
+    """The record called `name`, of `catalog` or of all there are.
 
     Raises:
         UsageError: no such checkpoint; the message names the nearest.
     """
+    if catalog is None:
+        catalog = CATALOG if name in CATALOG else all_checkpoints()
     if name not in catalog:
         raise unknown("checkpoint", name, tuple(catalog))
     return catalog[name]

@@ -18,7 +18,7 @@ import torch
 
 from vbench_long.errors import EnvironmentFault
 from vbench_long.weights import fetch
-from vbench_long.weights.catalog import CATALOG, checkpoint
+from vbench_long.weights.catalog import checkpoint
 from vbench_long.weights.checkpoint import Checkpoint, Found
 
 LOG = logging.getLogger("vbench_long")
@@ -35,13 +35,13 @@ class StoredWeights:
 
     Args:
         folder: where to look before the caches; None for ``VBENCH_LONG_WEIGHTS``, if set.
-        catalog: the checkpoints there are.
+        catalog: the checkpoints there are; None for all that are known.
     """
 
     untrained = False
 
     def __init__(
-        self, folder: Path | None = None, catalog: Mapping[str, Checkpoint] = CATALOG
+        self, folder: Path | None = None, catalog: Mapping[str, Checkpoint] | None = None
     ) -> None:
         self._folder = folder
         self._catalog = catalog

@@ -1,0 +1,1 @@
+"""A dimension, a network, its checkpoint and a generator, none of which vbench-long knows."""
