@@ -24,21 +24,18 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from vbench_long import products
-from vbench_long.dimensions import DIMENSIONS, Backbone
+from vbench_long.dimensions import BACKBONES, DIMENSIONS, Backbone
+from vbench_long.dimensions.backbones.rehearsal import flop_counter
 from vbench_long.dimensions.base import CHECKPOINTS
+from vbench_long.evaluation import probes
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.runner import Runner
 from vbench_long.generators import GENERATORS, Request
-from vbench_long.products import linear
 from vbench_long.records import Sample, Status
 from vbench_long.video import Encoding, Frame, write_video
 
-FRAMES_PER_ITEM = {"raft": 2, "amt_s": 3}
-ROUNDED = ("dino_vitb16", "dinov2_vitb14", "clip_vitb32", "aesthetic_clip_l14")
-"""The networks that `--precision bf16` speeds up."""
+FRAMES_PER_ITEM = {"raft": 2, "amt_s": 3, "umt_l16": 16, "viclip_l14": 8}
 
 
 def fastest(action: Callable[[], object], device: torch.device, seconds: float = 2.0) -> float:
@@ -60,13 +57,12 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def product_rate(device: torch.device, precision: str) -> float:
-    """Floating point operations per second of one large matrix product."""
-    side = 1024 if device.type == "cpu" else 8192
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    first, second = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    return 2 * side**3 / fastest(lambda: linear(first, second), device, 1.0)
+def rate(device: torch.device, precision: str) -> float:
+    """Floating point operations per second of one large product, by the clock of `fastest`."""
+    with patch.object(
+        probes, "perf_counter", process_time if device.type == "cpu" else perf_counter
+    ):
+        return probes.product_rate(device, precision)
 
 
 def measure(backbone: Backbone, name: str, options: argparse.Namespace) -> tuple[int, float, float]:
@@ -82,8 +78,8 @@ def measure(backbone: Backbone, name: str, options: argparse.Namespace) -> tuple
         backbone([tuple(frames[i : i + each]) for i in range(backbone.batch)])
 
     call()
-    with FlopCounterMode(display=False) as counter, patch.object(products, "_ONEDNN", False):
-        call()  # The counter does not know oneDNN's products.
+    with flop_counter() as counter:
+        call()
     seconds = fastest(call, device)
     return backbone.batch, counter.get_total_flops() / backbone.batch, seconds / backbone.batch
 
@@ -91,16 +87,16 @@ def measure(backbone: Backbone, name: str, options: argparse.Namespace) -> tuple
 def table(options: argparse.Namespace) -> None:
     """One line per network."""
     device = torch.device(options.device)
-    rates = {p: product_rate(device, p) for p in {"fp32", options.precision}}
-    for precision, rate in sorted(rates.items()):
-        print(f"one large product in {precision}: {rate / 1e12:.3f} TFLOP/s")
+    rates = {p: rate(device, p) for p in {"fp32", options.precision}}
+    for precision, speed in sorted(rates.items()):
+        print(f"one large product in {precision}: {speed / 1e12:.3f} TFLOP/s")
     seconds = "CPU s" if device.type == "cpu" else "s"
     titles = ("batch", "GFLOP", seconds, "floor s", "of floor", "items/s", "TFLOP/s")
     print(f"\n{'per item':20}" + "".join(f"{title:>10}" for title in titles))
     networks = Networks("seeded", options.device, options.precision, options.compile)
-    for name in CHECKPOINTS:
+    for name in options.networks or CHECKPOINTS:
         batch, work, spent = measure(networks.build(name), name, options)
-        rounded = options.precision == "tf32" or name in ROUNDED
+        rounded = options.precision == "tf32" or BACKBONES.get(name).rounds
         floor = work / rates[options.precision if rounded else "fp32"]
         print(
             f"{name:20}{batch:10}{work / 1e9:10.1f}{spent:10.4f}{floor:10.4f}"
@@ -109,11 +105,11 @@ def table(options: argparse.Namespace) -> None:
 
 
 def whole_video(options: argparse.Namespace) -> None:
-    """Seven dimensions of a synthetic video, the second and third time."""
+    """The quality dimensions of a synthetic video, the first time and warm."""
     width, height = options.size
     settings = {"width": width, "height": height, "fps": 24, "seconds": options.video}
     generator = GENERATORS.get("synthetic")({key: str(value) for key, value in settings.items()})
-    names = [n for n in DIMENSIONS.built_in if "reference" in DIMENSIONS.get(n).backbones]
+    names = DIMENSIONS.built_in[:7]
     networks = Networks("seeded", options.device, options.precision, options.compile)
     runner = Runner([DIMENSIONS.get(name)("reference") for name in names], networks)
     with tempfile.TemporaryDirectory() as folder:
@@ -148,6 +144,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--size", default="854x480", help="of the frames")
     parser.add_argument("--threads", type=int, default=0, help="of torch; default: its own choice")
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument("--video", type=float, help="seconds of a video to judge as a whole")
     options = parser.parse_args()
     options.size = tuple(int(side) for side in options.size.split("x"))

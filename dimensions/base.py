@@ -160,6 +160,10 @@ class Dimension(ABC):
         """
         return False
 
+    def expected_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """The items that are likely to be computed before `clip` is settled, for estimates."""
+        return self.clip_items(clip, video)
+
     def scene_items(self, clips: Sequence[Clip]) -> Items:
         """Items that compare the clips of one scene with each other (the fast branch)."""
         return {}
@@ -191,7 +195,8 @@ class Backbone(Protocol):
     """A network or classical operator: frames in, features out.
 
     Built once per process. How items are grouped into calls never changes a feature beyond
-    float noise.
+    float noise. An operator whose class says `weightless = True` is cheap to build, and is tried
+    on a few frames to estimate its time; what networks say is in `backbones.rehearsal`.
 
     Attributes:
         batch: the most items one call may get.

@@ -13,6 +13,7 @@ from vbench_long.dimensions.detections import (
     detections,
     looked_at,
     seen_things,
+    unsayable,
     untold,
 )
 from vbench_long.dimensions.evidence import Evidence
@@ -61,7 +62,8 @@ class Color(Dimension):
             return untold("color")
         if self.rules == "parity" and colour not in COLOURS:
             return f"'{colour[:60]}' is none of the colours it knows: {', '.join(COLOURS)}"
-        return "" if self._thing(told) else untold("object, and its text names none")
+        thing = self._thing(told)
+        return unsayable([colour, thing]) if thing else untold("object, and its text names none")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""

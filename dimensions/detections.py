@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
+from unicodedata import category, normalize
 
 import numpy as np
 
@@ -74,6 +75,14 @@ def share_of_frames(hits: Iterable[bool]) -> ClipScore:
 def untold(what: str) -> str:
     """What is said of a prompt that does not say what to look for."""
     return f"the prompt's auxiliary information has no {what}"
+
+
+def unsayable(names: Iterable[str]) -> str:
+    """Why the detector can never say one of `names`: it has neither capitals nor accents."""
+    for name in names:
+        if name != name.lower() or any(category(c) == "Mn" for c in normalize("NFD", name)):
+            return f"the detector's words have no capitals or accents, and cannot be '{name[:60]}'"
+    return ""
 
 
 def seen_things(

@@ -134,6 +134,11 @@ class DynamicDegree(Dimension):
         """Enough pairs moved, or too few are left."""
         return self._seen(clip, video, features) is not None
 
+    def expected_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """The pairs that must be seen of a clip that moves; one at rest takes about three times."""
+        needed = max(1, pairs_needed(len(self._kept(clip, video))))
+        return {"pair": self.clip_items(clip, video)["pair"][:needed]}
+
     def _seen(self, clip: Clip, video: VideoFacts, features: Features) -> int | None:
         return pairs_until_certain(
             [float(feature.flat[0]) for feature in features["pair"]],

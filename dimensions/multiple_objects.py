@@ -11,6 +11,7 @@ from vbench_long.dimensions.detections import (
     looked_at,
     seen_things,
     share_of_frames,
+    unsayable,
     untold,
 )
 from vbench_long.dimensions.evidence import Evidence
@@ -35,8 +36,9 @@ class MultipleObjects(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """Both objects."""
-        return "" if _wanted(told) else untold('two objects, as in "bird and cat"')
+        """Two objects that the detector can name."""
+        wanted = _wanted(told)
+        return unsayable(sorted(wanted)) if wanted else untold('two objects, as in "bird and cat"')
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""

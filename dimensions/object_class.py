@@ -11,6 +11,7 @@ from vbench_long.dimensions.detections import (
     looked_at,
     seen_things,
     share_of_frames,
+    unsayable,
     untold,
 )
 from vbench_long.dimensions.evidence import Evidence
@@ -34,8 +35,9 @@ class ObjectClass(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """The object."""
-        return "" if _wanted(told) else untold("object")
+        """An object that the detector can name."""
+        wanted = _wanted(told)
+        return unsayable([wanted]) if wanted else untold("object")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""

@@ -15,6 +15,7 @@ from vbench_long.dimensions.detections import (
     detections,
     looked_at,
     seen_things,
+    unsayable,
     untold,
 )
 from vbench_long.dimensions.evidence import Evidence
@@ -71,9 +72,10 @@ class SpatialRelationship(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """Both things, and a relation that is known."""
-        known = ", ".join(DIRECTIONS)
-        return "" if _wanted(told) else untold(f"two objects and a relationship, one of: {known}")
+        """Two things that the detector can name, and a relation that is known."""
+        if wanted := _wanted(told):
+            return unsayable([wanted.first, wanted.second])
+        return untold(f"two objects and a relationship, one of: {', '.join(DIRECTIONS)}")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""

@@ -94,6 +94,8 @@ class Manifest:
         counts: records by status.
         created: UTC, ISO 8601.
         updated: UTC, ISO 8601.
+        costs: seconds and memory that all calls took, as `evaluation.costs.Costs` names them;
+            empty for runs that were not judged here.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Manifest:
     counts: Mapping[str, int] = field(default_factory=dict)
     created: str = ""
     updated: str = ""
+    costs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def protocol_id(self) -> str:

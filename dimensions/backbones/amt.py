@@ -82,6 +82,7 @@ class AmtS(TorchBackbone):
 
     settings = AmtSettings()
     gpu_batch = 4
+    efficiency = 0.52
 
     def __init__(self, weights: Weights, compute: Compute) -> None:
         super().__init__(compute)
@@ -105,6 +106,11 @@ class AmtS(TorchBackbone):
         levels_N3HW = (predicted_N3HW * 255).to(torch.uint8).short()
         middle_N3HW = frames_TCHW(middle, self.compute.device).short()
         return (levels_N3HW - middle_N3HW).abs().double().mean((1, 2, 3))
+
+    def rehearse(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> object:
+        """See `TorchBackbone`."""
+        before, _, after = zip(*items, strict=True)
+        return self.predict(before, after)
 
     def predict(self, before: Sequence[Frame], after: Sequence[Frame]) -> Tensor:
         """The frames half-way: (N, 3, H, W) in 0..1, at the size of the frames."""

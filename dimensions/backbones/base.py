@@ -54,10 +54,15 @@ class TorchBackbone(ABC):
     Attributes:
         cpu_batch: most items of one call on a CPU, where batches gain nothing.
         gpu_batch: most items of one call on an accelerator.
+        efficiency: the share of a large matrix product's speed that it reaches, as
+            `benchmarks/networks.py` measures it; 0 where nobody did, and no estimate is made.
+        rounds: whether it computes in bfloat16 where that is asked; see `autocast`.
     """
 
     cpu_batch: ClassVar[int] = 1
     gpu_batch: ClassVar[int] = 32
+    efficiency: ClassVar[float] = 0.0
+    rounds: ClassVar[bool] = False
 
     def __init__(self, compute: Compute) -> None:
         self.compute = compute
@@ -69,6 +74,13 @@ class TorchBackbone(ABC):
 
         Called in inference mode, with the precision of products and convolutions set.
         """
+
+    def rehearse(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> object:
+        """What `features` does, on tensors without numbers; see `rehearsal.Rehearsed`.
+
+        A network that looks at its numbers on the way makes some up here.
+        """
+        return self.features(items)
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """One float32 feature per item.

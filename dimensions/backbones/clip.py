@@ -121,6 +121,7 @@ class ClipImage(TorchBackbone):
 
     checkpoint: ClassVar[str]
     shape: ClassVar[TowerShape]
+    rounds = True
 
     def __init__(self, weights: Weights, compute: Compute) -> None:
         super().__init__(compute)
@@ -154,6 +155,7 @@ class ClipVitB32(ClipImage):
     """
 
     cpu_batch = 8
+    efficiency = 0.74
     checkpoint = "clip_vitb32"
     shape = TowerShape(patch=32, width=768, depth=12, heads=12, out=512)
 
@@ -167,6 +169,7 @@ class AestheticClipL14(ClipImage):
     checkpoint sa_0_4_vit_l_14_linear.pth.
     """
 
+    efficiency = 0.72
     checkpoint = "clip_vitl14"
     head_checkpoint: ClassVar[str] = "laion_aesthetic_l14"
     shape = TowerShape(patch=14, width=1024, depth=24, heads=16, out=768)

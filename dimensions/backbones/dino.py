@@ -108,6 +108,7 @@ class DinoBackbone(TorchBackbone):
     checkpoint: ClassVar[str]
     shape: ClassVar[VitShape]
     ignored: ClassVar[tuple[str, ...]] = ()
+    rounds = True
 
     def __init__(self, weights: Weights, compute: Compute) -> None:
         super().__init__(compute)
@@ -147,6 +148,7 @@ class DinoVitB16(DinoBackbone):
     checkpoint dino_vitbase16_pretrain.pth.
     """
 
+    efficiency = 0.77
     checkpoint = "dino_vitb16"
     shape = VitShape(patch=16, side=224)
 
@@ -166,6 +168,7 @@ class DinoV2VitB14(DinoBackbone):
     checkpoint dinov2_vitb14_pretrain.pth.
     """
 
+    efficiency = 0.76
     checkpoint = "dinov2_vitb14"
     shape = VitShape(patch=14, side=518, layer_scale=True)
     ignored = (r"^mask_token$",)

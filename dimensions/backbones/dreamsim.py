@@ -100,6 +100,7 @@ class DreamSimEnsemble(TorchBackbone):
     Synthetic Data", NeurIPS 2023; the ensemble's checkpoints of release v0.2.0, and DINO's own.
     """
 
+    efficiency = 0.77
     dino_checkpoint: ClassVar[str] = "dino_vitb16"
     dino_shape: ClassVar[VitShape] = VitShape(patch=16, side=SIDE)
     clip_shapes: ClassVar[Mapping[str, TowerShape]] = {

@@ -73,6 +73,7 @@ class MusiqSpaq(TorchBackbone):
 
     settings = MusiqSettings()
     gpu_batch = 16
+    efficiency = 0.57
 
     def __init__(self, weights: Weights, compute: Compute) -> None:
         super().__init__(compute)

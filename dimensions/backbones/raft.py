@@ -64,6 +64,7 @@ class Raft(TorchBackbone):
 
     settings = RaftSettings()
     gpu_batch = 8
+    efficiency = 0.68
 
     def __init__(self, weights: Weights, compute: Compute) -> None:
         super().__init__(compute)

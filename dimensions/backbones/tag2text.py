@@ -231,6 +231,7 @@ class Tag2Text(TorchBackbone):
     """
 
     cpu_batch = 6
+    efficiency = 0.6
     checkpoint: ClassVar[str] = "tag2text"
     shape: ClassVar[Tag2TextShape] = Tag2TextShape()
     tagging: ClassVar[Tagging] = Tagging()
@@ -253,6 +254,20 @@ class Tag2Text(TorchBackbone):
     def features(self, items: Sequence[tuple[Frame, ...]]) -> Tensor:
         """Captions in word pieces, `PROMPT_IDS` first, filled up with zeros: (B, L)."""
         return self._said(*self._seen([frame for (frame,) in items]))
+
+    def rehearse(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> object:
+        """See `TorchBackbone`; as if captions were as long as they may be, and said at once."""
+        pictures_BCHW = torch.stack([self.prepare(frame) for (frame,) in items])
+        image_BLE = self.net.image(pictures_BCHW.to(self.compute.device))
+        self._tag_logits(image_BLE)
+        ids_BL = torch.zeros(len(items), self.tagging.length, dtype=torch.long)
+        ids_BL = ids_BL.to(self.compute.device)
+        told_BLD = self.net.told(ids_BL, torch.ones_like(ids_BL), image_BLE)
+        told_RLD, words_RL = (
+            x.repeat_interleave(self.rules.beams, 0)
+            for x in (told_BLD, ids_BL[:, : self.rules.longest - len(PROMPT_IDS)])
+        )
+        return self.net.text_decoder(words_RL, encoder_hidden_states=told_RLD)
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """One caption per item, without the prompt: arrays of no dimension that hold a text."""
@@ -277,7 +292,7 @@ class Tag2Text(TorchBackbone):
         """What is seen of frames, (B, L, E), and the tags that are told of each."""
         pictures_BCHW = torch.stack([self.prepare(frame) for frame in frames])
         image_BLE = self.net.image(pictures_BCHW.to(self.compute.device))
-        logits_BK = self.net.tag_logits(image_BLE)
+        logits_BK = self._tag_logits(image_BLE)
         if not logits_BK.isfinite().all():
             raise not_finite(self, frames[0])
         return image_BLE, self.tags(logits_BK)
@@ -289,6 +304,11 @@ class Tag2Text(TorchBackbone):
         captions = beam_search(speaker, PROMPT_IDS, len(tags), self.rules, self.compute.device)
         longest = self.rules.longest
         return torch.tensor([c.words + [0] * (longest - len(c.words)) for c in captions])
+
+    def _tag_logits(self, image_BLE: Tensor) -> Tensor:
+        """Logits of all tags: (B, K); on a CPU one by one, for all tags of a picture are many."""
+        at_once = 1 if self.compute.device.type == "cpu" else len(image_BLE)
+        return torch.cat([self.net.tag_logits(some) for some in torch.split(image_BLE, at_once)])
 
     def tags(self, logits_BK: Tensor) -> list[list[int]]:
         """The tags that are told of each picture, in the order of their list."""

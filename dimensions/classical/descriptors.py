@@ -59,6 +59,7 @@ class SubjectDescriptor:
     """
 
     batch = 16
+    weightless = True
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """Items (frame,) -> arrays of shape (252,).
@@ -82,6 +83,7 @@ class BackgroundDescriptor:
     """
 
     batch = 16
+    weightless = True
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """Items (frame,) -> arrays of shape (360,).

@@ -53,6 +53,7 @@ class DisFlow:
     """
 
     batch = 1
+    weightless = True
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """Items (frame, frame) -> arrays of shape (2,).
@@ -83,6 +84,7 @@ class DisInterpolation:
     """
 
     batch = 1
+    weightless = True
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """Items (before, middle, after) -> arrays of shape ().

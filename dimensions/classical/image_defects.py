@@ -50,6 +50,7 @@ class ImageDefects:
     """
 
     batch = 16
+    weightless = True
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """Items (frame,) -> arrays of shape (5,).

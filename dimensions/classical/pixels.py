@@ -16,6 +16,7 @@ class PixelDifference:
     """Mean absolute difference of two frames over pixels and channels, in grey levels 0..255."""
 
     batch = 1
+    weightless = True
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """Items (frame, frame) of one size -> arrays of shape ()."""

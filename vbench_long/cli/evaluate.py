@@ -15,6 +15,7 @@ import logging
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from vbench_long.cli.model import add_model_arguments, model_args
 from vbench_long.cli.progress import shown
@@ -97,16 +98,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="judge what there is of the suite's videos, show totals over it, and say so",
     )
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="say what would be judged, by which networks, in what time and memory, and stop",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table."""
     import json
-    from dataclasses import fields
+    from dataclasses import asdict, fields
 
+    from vbench_long.cli.estimates import measured, told
     from vbench_long.errors import UsageError
-    from vbench_long.evaluation import Networks, RunConfig, evaluate
+    from vbench_long.evaluation import Networks, RunConfig, evaluate, forecast
+    from vbench_long.evaluation.estimate import Estimate
     from vbench_long.leaderboard.scores import available_totals, complete_totals
     from vbench_long.leaderboard.tables import run_summary, run_summary_text
 
@@ -133,12 +140,26 @@ def run(args: argparse.Namespace) -> int:
         partial=args.partial,
         networks=Networks(args.weights, args.device, args.precision, args.compile),
     )
-    with shown() as progress:
-        outcome = evaluate(config, progress.video, progress.step)
-    if args.report:
-        report = {f.name: dict(getattr(outcome.counts, f.name)) for f in fields(outcome.counts)}
-        args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if args.dry_run:
+        print(told(forecast(config)))
+        return 0
     log = logging.getLogger("vbench_long")
+    plans: list[Estimate] = []
+
+    def on_plan(found: Estimate) -> None:
+        plans.append(found)
+        log.info("%s", told(found))
+
+    with shown() as progress:
+        outcome = evaluate(config, progress.video, progress.step, on_plan)
+    if args.report:
+        report: dict[str, Any] = {
+            f.name: dict(getattr(outcome.counts, f.name)) for f in fields(outcome.counts)
+        }
+        report["costs"] = asdict(outcome.costs)
+        report["estimate"] = asdict(plans[0])
+        args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    log.info("%s", measured(outcome.costs, plans[0]))
     log.info("wrote %s", ", ".join(str(args.output / name) for name in TABLES))
     rule = available_totals if args.partial else complete_totals
     if args.json:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-from vbench_long.dimensions import DIMENSIONS, Dimension
-from vbench_long.dimensions.base import Rules
+from vbench_long.dimensions import DIMENSIONS
 from vbench_long.errors import GenerationError, UsageError, VBenchLongError, VideoError
-from vbench_long.evaluation.checks import ask, asked_dimensions, require_whole
-from vbench_long.evaluation.choice import choose_dimensions
-from vbench_long.evaluation.generation import Progress, build_generator
-from vbench_long.evaluation.making import Making
-from vbench_long.evaluation.networks import Networks
+from vbench_long.evaluation.asked import Asked, RunConfig, read_config
+from vbench_long.evaluation.costs import (
+    Costs,
+    peak_device_memory,
+    peak_memory,
+    seconds_by_dimension,
+)
+from vbench_long.evaluation.estimate import Estimate
+from vbench_long.evaluation.generation import Progress
+from vbench_long.evaluation.left import estimate_left
 from vbench_long.evaluation.runner import Runner
 from vbench_long.evaluation.samples import (
-    Planned,
     Problem,
-    from_suite,
-    from_videos,
-    require_counts,
 )
 from vbench_long.evaluation.stream import Counts
 from vbench_long.evaluation.video_folder import VideoFolder, any_untrained
@@ -33,65 +33,13 @@ from vbench_long.generators import Report
 from vbench_long.generators.base import to_nobody
 from vbench_long.leaderboard.scores import illegal
 from vbench_long.leaderboard.tables import scores_csv, videos_csv
-from vbench_long.prompts import OFFICIAL_DIMENSIONS, Suite, load_suite
 from vbench_long.provenance import command_line, environment, now
 from vbench_long.records import Manifest, Record, Sample, Status, describe_differences, digest
-from vbench_long.registry import unknown
 from vbench_long.store import Run, Store, load_run, run_faults, write_atomically
 from vbench_long.video import file_sha256
 
 LOG = logging.getLogger("vbench_long")
-CLIPS = ("exact", "reference")
 PROTOCOL_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class RunConfig:
-    """What `evaluate` is asked to do; the command line has the same names.
-
-    Attributes:
-        output: the run folder.
-        videos: folder, video or manifest to judge; or None when a model makes the videos.
-        model: generator that makes the videos; or None.
-        model_args: options of the generator.
-        suite: name or path of a suite; needed with a model ("long" if not given).
-        dimensions: official names; empty for all the backend can judge.
-        backend: "classical" (no weights) or "reference" (the published arithmetic and networks).
-        name: the model's name in tables; derived from model or folder if empty.
-        seed: shifts the seeds of all generated samples.
-        samples: samples per prompt; None for what the suite asks for.
-        limit: only the first N prompts.
-        clips: "exact": the submitted pixels are judged; "reference": every clip goes through the
-            published program's lossy encode first.
-        scenes: threshold of the cut detector, or None to leave scenes together.
-        fps: frame rate of folders of images.
-        static_filter: judge temporal flickering on still clips only; None for what the official
-            runs do: yes with the suite "vbench" on the reference backend, else no.
-        strict: dimensions do what their papers say, where the published program does not quite;
-            scores then compare with no published ones.
-        partial: with a suite, judge the videos there are, although some are missing, claimed
-            twice or too short.
-        networks: where networks get their weights, and how they run.
-    """
-
-    output: Path
-    videos: Path | None = None
-    model: str | None = None
-    model_args: Mapping[str, str] = field(default_factory=dict)
-    suite: str | None = None
-    dimensions: tuple[str, ...] = ()
-    backend: str = "classical"
-    name: str = ""
-    seed: int = 0
-    samples: int | None = None
-    limit: int | None = None
-    clips: str = "exact"
-    scenes: float | None = None
-    fps: Fraction | None = None
-    static_filter: bool | None = None
-    strict: bool = False
-    partial: bool = False
-    networks: Networks = field(default_factory=Networks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +48,18 @@ class Outcome:
 
     run: Run
     counts: Counts
+    costs: Costs
+
+
+Told = Callable[[Estimate], None]
+"""Is told what a run is about to do, if it is about to do anything."""
 
 
 def evaluate(
-    config: RunConfig, progress: Progress | None = None, on_step: Report = to_nobody
+    config: RunConfig,
+    progress: Progress | None = None,
+    on_step: Report = to_nobody,
+    on_plan: Told | None = None,
 ) -> Outcome:
     """Judge videos and store the results in ``config.output``; go on where an earlier call stopped.
 
@@ -113,6 +69,8 @@ def evaluate(
         config: what to judge.
         progress: told of each video.
         on_step: told of each step, or frame, of a video that is being made.
+        on_plan: told what is about to be done. Networks take seconds to be counted, so nobody does
+            that unasked.
 
     Raises:
         UsageError: the configuration asks for something that does not exist, the videos are not
@@ -120,26 +78,19 @@ def evaluate(
         RunError: the folder's files are damaged, or another process writes them.
         EnvironmentFault: the folder cannot be written.
     """
-    suite = _suite(config)
-    filtered = _filters_static(config, suite)
-    dimensions = choose_dimensions(config.dimensions, config.backend, filtered, _rules(config))
-    making = _making(config, suite)
-    wanted = plan_samples(config, suite, dimensions)
-    planned, lacks = ask(wanted, dimensions, config.dimensions, suite)
-    if not config.dimensions:
-        dimensions = asked_dimensions(planned, dimensions)
+    asked = read_config(config)
+    dimensions, planned = asked.dimensions, asked.planned
     config.networks.require(dimensions)
-    for lack in lacks:
+    for lack in asked.lacks:
         LOG.log(logging.WARNING if lack.wanted else logging.INFO, "%s", lack)
-    names = tuple(dimension.name for dimension in dimensions)
     facts = environment()
     with ExitStack() as stack:
         store = stack.enter_context(Store(config.output))
-        manifest = _manifest(config, suite, making, planned, names)
+        manifest = _manifest(config, asked)
         manifest = _continued(store, manifest, digest(facts))
         videos = None
-        if making:
-            folder = VideoFolder(config.output / "videos", making, planned.samples)
+        if asked.making:
+            folder = VideoFolder(config.output / "videos", asked.making, planned.samples)
             videos = stack.enter_context(folder)
         store.write_manifest(manifest)
         store.put_environment(manifest.environment, facts)
@@ -156,14 +107,45 @@ def evaluate(
             manifest.protocol,
             planned.problems,
         )
+        if on_plan:
+            on_plan(estimate_left(config, asked, store.records()))
+        started = perf_counter()
+
+        def costs() -> Costs:
+            return Costs(
+                perf_counter() - started,
+                sum(runner.counts.loading.values()),
+                dict(runner.counts.seconds),
+                seconds_by_dimension(work.judged),
+                peak_memory(),
+                peak_device_memory(),
+            )
+
+        earlier = manifest.costs
         try:
             work.do(planned.samples, progress or (lambda done, total, video: None))
         except BaseException:
             with suppress(VBenchLongError):  # What stopped the work is the error to show.
+                manifest = replace(manifest, costs=costs().after(earlier))
                 _close(store, config.output, manifest, "interrupted")
             raise
+        spent = costs()
+        manifest = replace(manifest, costs=spent.after(earlier))
         _close(store, config.output, manifest, "complete")
-    return Outcome(load_run(config.output), runner.counts)
+    return Outcome(load_run(config.output), runner.counts, spent)
+
+
+def forecast(config: RunConfig) -> Estimate:
+    """What `evaluate` would do, without doing or writing any of it.
+
+    Raises:
+        UsageError: as `evaluate`, of what `config` asks for.
+        RunError: the folder's files are damaged.
+        EnvironmentFault: there is no such device here.
+    """
+    there = (config.output / "run.json").exists()
+    stored = load_run(config.output).records if there else ()
+    return estimate_left(config, read_config(config), stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +161,7 @@ class _Work:
     environment: str
     protocol: Mapping[str, Any]
     problems: Mapping[str, Problem]
+    judged: list[Record] = field(default_factory=list)
 
     def do(self, samples: Sequence[Sample], progress: Progress) -> None:
         stored = {(r.video, r.dimension): r for r in self.store.records()}
@@ -189,6 +172,7 @@ class _Work:
                 LOG.warning("%s: %s", sample.video, error)
             if records:
                 self.store.put(records)
+                self.judged.extend(records)
         progress(len(samples), len(samples), "")
 
     def _lacking_records(
@@ -244,71 +228,9 @@ class _Work:
         ]  # fmt: skip
 
 
-def _suite(config: RunConfig) -> Suite | None:
-    if config.model and config.videos:
-        raise UsageError("both --model and --videos", "", "give the one that makes the videos")
-    if not config.model and not config.videos:
-        raise UsageError("nothing to judge", "", "give --videos or --model")
-    if config.clips not in CLIPS:
-        raise unknown("clips mode", config.clips, CLIPS)
-    require_counts(config.limit, config.samples)
-    name = config.suite or ("long" if config.model else None)
-    return load_suite(name) if name else None
-
-
-def _making(config: RunConfig, suite: Suite | None) -> Making | None:
-    if config.model is None:
-        return None
-    generator = build_generator(config.model, config.model_args)
-    return Making(config.model, generator, config.seed, suite)
-
-
-def _rules(config: RunConfig) -> Rules:
-    if config.strict and config.backend != "reference":
-        raise UsageError(
-            "there are no published rules to be stricter than",
-            "--strict",
-            "use --backend reference",
-        )
-    return "strict" if config.strict else "parity"
-
-
-def _filters_static(config: RunConfig, suite: Suite | None) -> bool:
-    if config.static_filter is not None:
-        return config.static_filter
-    return suite is not None and suite.name == "vbench" and config.backend == "reference"
-
-
-def plan_samples(
-    config: RunConfig, suite: Suite | None, dimensions: Sequence[Dimension]
-) -> Planned:
-    """What is to be judged, on what.
-
-    Raises:
-        UsageError: nothing, or videos that are not those of the suite.
-    """
-    names = [dimension.name for dimension in dimensions]
-    if suite and not config.dimensions:  # What a package adds is for prompts that ask for it.
-        names = [name for name in names if name in {*OFFICIAL_DIMENSIONS, *suite.dimensions}]
-    if config.videos:
-        planned = from_videos(config.videos, suite, names, config.limit, config.samples)
-        if suite:
-            require_whole(planned, suite, config.videos, config.fps, config.partial)
-        return planned
-    assert suite is not None
-    samples = from_suite(suite, names, config.limit, config.samples, config.seed)
-    return Planned(tuple(samples), {})
-
-
-def _manifest(
-    config: RunConfig,
-    suite: Suite | None,
-    making: Making | None,
-    planned: Planned,
-    names: tuple[str, ...],
-) -> Manifest:
+def _manifest(config: RunConfig, asked: Asked) -> Manifest:
     """The run as planned. The protocol names every dimension of the backend, asked for or not."""
-    backend = config.backend
+    backend, suite = config.backend, asked.suite
     protocol: dict[str, Any] = {
         "version": PROTOCOL_VERSION,
         "backend": backend,
@@ -316,24 +238,24 @@ def _manifest(
         "scenes": config.scenes,
         "suite": f"{suite.name} {suite.sha256}" if suite else "",
         "image_rate": str(config.fps) if config.fps else "",
-        "static_filter": _filters_static(config, suite),
+        "static_filter": asked.static_filter,
         "strict": config.strict,
         "precision": config.networks.precision,
         "untrained": config.networks.untrained,
         "dimensions": {
-            name: DIMENSIONS.get(name)(backend, _rules(config)).identity
+            name: DIMENSIONS.get(name)(backend, asked.rules).identity
             for name in DIMENSIONS.built_in
             if backend in DIMENSIONS.get(name).backbones
         },
     }
-    if making:
-        settings = making.maker["settings"]
+    if asked.making:
+        settings = asked.making.maker["settings"]
         protocol["untrained"] = protocol["untrained"] or bool(settings.get("untrained"))
         model = {"generator": config.model, "settings": settings, "seed": config.seed}
         name = config.name or str(config.model)
     else:
         assert config.videos is not None
-        made_up = any_untrained(Path(s.path) for s in planned.samples if s.path)
+        made_up = any_untrained(Path(s.path) for s in asked.planned.samples if s.path)
         protocol["untrained"] = protocol["untrained"] or made_up
         model = {"videos": str(config.videos.resolve())}
         name = config.name or config.videos.resolve().stem
@@ -344,7 +266,7 @@ def _manifest(
         suite={"name": suite.name, "sha256": suite.sha256, "prompts": len(suite.prompts)}
         if suite
         else {},
-        dimensions=names,
+        dimensions=tuple(dimension.name for dimension in asked.dimensions),
         status="running",
         command=command_line(),
         created=now(),
@@ -375,7 +297,7 @@ def _continued(store: Store, planned: Manifest, environment_key: str) -> Manifes
     if earlier.environment != environment_key:
         LOG.warning("this run began in another environment; each record names its own")
     dimensions = tuple(dict.fromkeys((*earlier.dimensions, *planned.dimensions)))
-    return replace(planned, created=earlier.created, dimensions=dimensions)
+    return replace(planned, created=earlier.created, dimensions=dimensions, costs=earlier.costs)
 
 
 def _close(store: Store, output: Path, manifest: Manifest, status: str) -> None:

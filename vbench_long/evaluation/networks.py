@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from vbench_long.dimensions.base import CHECKPOINTS, backbone_and_view, checkpoi
 from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.weights import fetch
 from vbench_long.weights.catalog import cache_folder, checkpoint
+from vbench_long.weights.checkpoint import Found
 
 if TYPE_CHECKING:
     from vbench_long.dimensions.backbones.base import Compute
@@ -51,7 +53,7 @@ class Networks:
         """
         kind: Any = BACKBONES.get(name)
         is_network = checkpoints_of(name) is not None
-        built: Backbone = kind(self._source, self._compute) if is_network else kind()
+        built: Backbone = kind(self._source, self.compute) if is_network else kind()
         return built
 
     def identity(self, dimension: Dimension) -> str:
@@ -91,7 +93,15 @@ class Networks:
             f"get them with: vbench-long weights pull {' '.join(absent)}",
         )
 
-    def _locate(self, name: str) -> Any:
+    def files(self, names: Iterable[str]) -> list[Found]:
+        """Where the checkpoints `names` lie, of those that are on this machine."""
+        found = []
+        for name in names:
+            with suppress(EnvironmentFault):
+                found.append(self._locate(name))
+        return found
+
+    def _locate(self, name: str) -> Found:
         return fetch.locate(checkpoint(name), Path(self.weights) if self.weights else None)
 
     @cached_property
@@ -103,11 +113,16 @@ class Networks:
         source: Weights = SeededWeights()
         if not self.untrained:
             source = StoredWeights(Path(self.weights) if self.weights else None)
-        users = Counter(name for names in CHECKPOINTS.values() for name in names)
-        return SharedWeights(source, {name for name, count in users.items() if count > 1})
+        return SharedWeights(source, shared_checkpoints())
 
     @cached_property
-    def _compute(self) -> Compute:
+    def compute(self) -> Compute:
+        """The device and precision that were asked for.
+
+        Raises:
+            EnvironmentFault: no such device here.
+            UsageError: a precision that the device does not have.
+        """
         import torch
 
         from vbench_long.dimensions.backbones.base import Compute
@@ -133,3 +148,9 @@ def checkpoints_for(dimension: Dimension) -> list[str]:
     named = dimension.backbones[dimension.backend].values()
     backbones = [backbone_and_view(name)[0] for name in named]
     return list(dict.fromkeys(name for b in backbones for name in checkpoints_of(b) or ()))
+
+
+def shared_checkpoints() -> set[str]:
+    """Names of the checkpoints that several networks load."""
+    users = Counter(name for names in CHECKPOINTS.values() for name in names)
+    return {name for name, count in users.items() if count > 1}

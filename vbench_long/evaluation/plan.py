@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,9 @@ Key = tuple[str, Item]
 
 Purpose = Literal["scores", "evidence"]
 """What a pass is for: "evidence" is scores and what they are made of, so nothing is cut short."""
+
+Ask = Callable[[Dimension, Clip, VideoFacts], Items]
+"""What a dimension wants for a clip of a video."""
 
 Found = Mapping[Key, Feature]
 """The feature of every (backbone, item) that was computed."""
@@ -58,15 +61,20 @@ class VideoPlan:
         """All clips, in order."""
         return [clip for scene in self.scenes for clip in scene.clips]
 
-    def requests(self) -> Iterator[tuple[Dimension, Clip | None, str, Sequence[Item]]]:
-        """Everything asked for: (dimension, clip or None for a scene, backbone, items)."""
+    def requests(
+        self, ask: Ask = lambda dimension, *clip: dimension.clip_items(*clip)
+    ) -> Iterator[tuple[Dimension, Clip | None, str, Sequence[Item]]]:
+        """Everything asked for: (dimension, clip or None for a scene, backbone, items).
+
+        `ask` says what a dimension wants for a clip.
+        """
         for dimension in self.dimensions:
             roles = roles_of(dimension)
             for scene in self.scenes:
                 for role, items in dimension.scene_items(scene.firsts).items():
                     yield dimension, None, roles[role], items
                 for clip in scene.seen:
-                    for role, items in dimension.clip_items(clip, self.facts).items():
+                    for role, items in ask(dimension, clip, self.facts).items():
                         yield dimension, clip, roles[role], items
                     if self.purpose == "evidence":  # Of no clip: so it is never settled.
                         for role, items in dimension.evidence_items(clip, self.facts).items():

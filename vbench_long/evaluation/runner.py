@@ -165,8 +165,10 @@ class Runner:
 
     def _backbone(self, name: str) -> Backbone:
         if name not in self._backbones:
+            started = perf_counter()
             self._backbones[name] = self._networks.build(name)
             self.counts.loads[name] += 1
+            self.counts.loading[name] = perf_counter() - started
         return self._backbones[name]
 
     def _record(

@@ -19,7 +19,8 @@ from vbench_long.video import Clip, Frame, Image, clip_rate
 from vbench_long.video.reencode import Reencoder
 
 LOG = logging.getLogger("vbench_long")
-_AHEAD = 4
+AHEAD = 4
+"""Frames that are decoded before they are asked for."""
 
 Entry = tuple[Key, tuple[Frame, ...]]
 """What is asked of a backbone, and the frames of the item."""
@@ -36,7 +37,8 @@ class Counts:
         loads: times a backbone was built.
         calls: calls of a backbone.
         items: items a backbone computed.
-        seconds: time inside a backbone.
+        seconds: time inside a backbone, once it is built.
+        loading: time to build a backbone.
     """
 
     decodes: Counter[str] = field(default_factory=Counter)
@@ -46,6 +48,7 @@ class Counts:
     calls: Counter[str] = field(default_factory=Counter)
     items: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
+    loading: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -131,7 +134,9 @@ class Pass:
         """Let backbone `name` compute the features of `keys`, and keep them or its failure."""
         started = perf_counter()
         try:
-            computed = compute(self._backbone(name))
+            backbone = self._backbone(name)
+            started = perf_counter()
+            computed = compute(backbone)
         except EnvironmentFault:
             raise
         except VBenchLongError as error:
@@ -224,7 +229,7 @@ def count(frames: Iterator[Frame], counter: Counter[str], key: str) -> Iterator[
 @contextmanager
 def ahead(frames: Iterator[Frame]) -> Iterator[Iterator[Frame]]:
     """Decode in a thread, a few frames ahead, while the caller computes."""
-    ready: queue.Queue[Callable[[], Frame | None]] = queue.Queue(maxsize=_AHEAD)
+    ready: queue.Queue[Callable[[], Frame | None]] = queue.Queue(maxsize=AHEAD)
     stop = threading.Event()
 
     def hand_over(result: Callable[[], Frame | None]) -> None:
