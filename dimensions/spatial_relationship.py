@@ -14,9 +14,11 @@ from vbench_long.dimensions.detections import (
     Detection,
     detections,
     looked_at,
+    seen_things,
     unsayable,
     untold,
 )
+from vbench_long.dimensions.evidence import Evidence
 from vbench_long.video import Clip
 
 DIRECTIONS = {
@@ -83,11 +85,26 @@ class SpatialRelationship(Dimension):
         """Features: the detections of each frame."""
         wanted = _wanted(video)
         assert wanted
-        pairs = strict_scores if self.rules == "strict" else published_scores
-        scores = [list(pairs(detections(frame), wanted)) for frame in features["frame"]]
+        scores = self._scores(features, wanted)
         best = [max(some, default=0.0) for some in scores]
         parts = {"frame_count": len(best), "frames_with_pair": sum(map(bool, scores))}
         return ClipScore(math.fsum(best) / len(best), parts)
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The things in each frame."""
+        wanted = _wanted(video)
+        assert wanted
+        frames = [detections(frame) for frame in features["frame"]]
+        best = [max(some, default=0.0) for some in self._scores(features, wanted)]
+        names = (wanted.first, wanted.second)
+        phrase = next(phrase for phrase, way in DIRECTIONS.items() if way == wanted.direction)
+        sought = f"{wanted.first} {phrase} {wanted.second}"
+        return seen_things(clip, video, frames, sought, lambda one: one.name in names, best)
+
+    def _scores(self, features: Features, wanted: Relation) -> list[list[float]]:
+        """The score of every pair, frame by frame."""
+        pairs = strict_scores if self.rules == "strict" else published_scores
+        return [list(pairs(detections(frame), wanted)) for frame in features["frame"]]
 
 
 def _wanted(told: Told) -> Relation | None:

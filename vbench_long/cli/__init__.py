@@ -21,6 +21,7 @@ COMMANDS = (
     "generate",
     "leaderboard",
     "compare",
+    "explain",
     "verify",
     "import",
     "export",
