@@ -97,7 +97,7 @@ class SmallNetworks(Networks):
         if name not in SMALL:
             return super().build(name)
         kind, weights = SMALL[name]
-        return kind(weights, self._compute)
+        return kind(weights, self.compute)
 
     def identity(self, dimension: Dimension) -> str:
         return f"{dimension.identity}/small"

@@ -290,7 +290,7 @@ class Tiny(Networks):
 
     def build(self, name: str) -> Any:
         assert name == "grit"
-        return TinyGrit(Eager(end=1.5), self._compute)
+        return TinyGrit(Eager(end=1.5), self.compute)
 
 
 AUXILIARY = {
@@ -348,7 +348,7 @@ def test_a_broken_network_costs_all_four_and_says_so(video: Path) -> None:
     class Broken(Tiny):
         def build(self, name: str) -> Any:
             factors = {"fpn_stride16_conv1": float("nan")}
-            return TinyGrit(Eager(factors), self._compute)
+            return TinyGrit(Eager(factors), self.compute)
 
     runner = Runner(choose_dimensions(NAMES, "reference"), Broken("seeded", "cpu"))
     found = records(runner, video, **AUXILIARY)

@@ -13,11 +13,11 @@ from vbench_long.video import Clip, Scene, split
 Key = tuple[str, Item]
 """A backbone and one item it computes."""
 
-Purpose = Literal["scores", "evidence"]
-"""What a pass is for: "evidence" is scores and what they are made of, so nothing is cut short."""
-
 Ask = Callable[[Dimension, Clip, VideoFacts], Items]
 """What a dimension wants for a clip of a video."""
+
+Purpose = Literal["scores", "evidence"]
+"""What a pass is for: "evidence" is scores and what they are made of, so nothing is cut short."""
 
 Found = Mapping[Key, Feature]
 """The feature of every (backbone, item) that was computed."""
