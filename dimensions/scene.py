@@ -72,16 +72,15 @@ class Scene(Dimension):
     def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
         """The captions, and the tags that led to them."""
         frames = middle_frames(clip, FRAMES)[: len(self._shares())]
-        said = tuple(
-            Words(frame, str(caption), tuple(map(str, tags)))
-            for frame, caption, tags in zip(
-                frames, features["frame"], features["tags"], strict=True
-            )
-        )
+        told = zip(frames, features["frame"], features["tags"], strict=True)
+        said = {
+            frame: Words(frame, str(caption), tuple(map(str, tags)))
+            for frame, caption, tags in told
+        }  # A frame that is there twice has one caption.
         named = tuple(map(float, self._named(video, features)))
         shares = tuple(share / FRAMES for share in self._shares())
         worth = Frames(tuple((frame,) for frame in frames), named, shares)
-        return Evidence(self._wanted(video), "", worth, said)
+        return Evidence(self._wanted(video), "", worth, tuple(said.values()))
 
     def _named(self, video: VideoFacts, features: Features) -> list[bool]:
         """Whether each caption names the scene."""

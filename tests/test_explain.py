@@ -24,7 +24,7 @@ from report_cases import HOSTILE
 from semantic_cases import CPU, TAG2TEXT_FACTORS, MadeUp, SmallTag2Text, coarse, singles
 
 from vbench_long.cli import main
-from vbench_long.dimensions import DIMENSIONS, ClipScore, Dimension
+from vbench_long.dimensions import DIMENSIONS, ClipScore, Dimension, VideoFacts
 from vbench_long.dimensions.dynamic_degree import DynamicDegree
 from vbench_long.dimensions.evidence import Boxes, Curve, Evidence, Frames, Ranking, Thing, Words
 from vbench_long.dimensions.motion_smoothness import MotionSmoothness
@@ -40,7 +40,7 @@ from vbench_long.leaderboard.evidence import (
 )
 from vbench_long.records import Record, Sample, Status
 from vbench_long.store import Store, load_run
-from vbench_long.video import write_video
+from vbench_long.video import Clip, write_video
 
 MakeVideo = Callable[..., Path]
 NAME = "a moving texture-0.mp4"
@@ -148,6 +148,15 @@ def test_captions_come_with_their_tags(semantic: Path) -> None:
     assert "Frame 5 0.62 s, counts 6.25 % right" in text
     assert "Frame 12 1.50 s, counts 18.8 %, clip 2 wrong a wall" in text
     assert "Frame 13 1.62 s, counts 6.25 % wrong a wall" in text
+
+
+def test_a_frame_that_counts_twice_has_one_card() -> None:
+    scene, clip = DIMENSIONS.get("scene")("reference"), Clip(0, 3)
+    facts = VideoFacts(64, 48, Fraction(8), "", {"scene": {"scene": {"scene": "hall"}}})
+    said = [np.asarray("a hall")] * 6
+    evidence = scene.evidence(clip, facts, {"frame": said, "tags": [np.array([])] * 6})
+    assert [words.frame for words in evidence.exhibits if isinstance(words, Words)] == [0, 1, 2]
+    assert evidence.frames and len(evidence.frames.moments) == 6 and evidence.frames.score == 1
 
 
 def test_tag2text_tells_the_tags_its_captions_are_made_of() -> None:
