@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument(
         "--suite", metavar="NAME|FILE",
-        help="long (the default), mini, vbench, or a file in VBench's schema",
+        help="long (the default), mini, vbench, a file in VBench's schema, or a .txt with a prompt"
+        " per line",
     )  # fmt: skip
     parser.add_argument(
         "--prompt", action="append", default=[], dest="prompts", metavar="TEXT",
