@@ -76,7 +76,7 @@ def worked(kind: type, frames: int, weights: SeededWeights) -> tuple[float, int]
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_rehearsal_counts_what_a_call_does(kind: type) -> None:
     flop, peak = worked(kind, NETWORKS[kind], SeededWeights())
-    cost = Rehearsal(CPU, ()).cost("it", kind, SIZE, NETWORKS[kind], [""])
+    cost = Rehearsal(CPU, (), "trained").cost("it", kind, SIZE, NETWORKS[kind], [""])
     assert cost is not None and cost.flop == flop
     assert cost.passing == pytest.approx(peak, rel=0.15)
 
@@ -88,7 +88,7 @@ class ShortTag2Text(SmallTag2Text):
 
 def test_captions_are_taken_to_be_as_long_as_they_may_be() -> None:
     flop, _ = worked(ShortTag2Text, 1, SeededWeights())
-    cost = Rehearsal(CPU, ()).cost("it", ShortTag2Text, SIZE, 1, [""])
+    cost = Rehearsal(CPU, (), "trained").cost("it", ShortTag2Text, SIZE, 1, [""])
     assert cost is not None and cost.flop == pytest.approx(flop, rel=0.1)
 
 
@@ -106,7 +106,7 @@ def test_grit_is_taken_to_find_what_it_expects() -> None:
         expected = Expected(len(found), 4, 4)
 
     flop, _ = worked(OneFrame, 1, Eager())
-    rehearsal = Rehearsal(CPU, ())
+    rehearsal = Rehearsal(CPU, (), "trained")
     names, captions, both = (
         rehearsal.cost("it", Told, SIZE, 1, views)
         for views in (["objects"], ["captions"], ["captions", "objects"])
@@ -115,12 +115,20 @@ def test_grit_is_taken_to_find_what_it_expects() -> None:
     assert names is not None and names.flop < both.flop == captions.flop
 
 
+def test_made_up_weights_find_and_say_as_much_as_they_may() -> None:
+    most, usual = (
+        Rehearsal(CPU, (), weights).cost("it", OneFrame, SIZE, 1, ["captions"])
+        for weights in ("made up", "trained")
+    )
+    assert most is not None and usual is not None and most.flop > 2 * usual.flop
+
+
 def test_weights_of_two_networks_count_once() -> None:
-    rehearsal = Rehearsal(CPU, {"clip_vitb32"})
+    rehearsal = Rehearsal(CPU, {"clip_vitb32"}, "trained")
     first = rehearsal.cost("clip", SmallClip, SIZE, 1, [""])
     second = rehearsal.cost("style", SmallClipStyle, SIZE, 1, [""])
     again = rehearsal.cost("clip", SmallClip, (96, 96), 1, [""])
-    alone = Rehearsal(CPU, ()).cost("style", SmallClipStyle, SIZE, 1, [""])
+    alone = Rehearsal(CPU, (), "trained").cost("style", SmallClipStyle, SIZE, 1, [""])
     own = SmallClip(SeededWeights(), CPU).tower.state_dict().values()
     assert first.weights == first.read == sum(tensor.nbytes for tensor in own)
     assert second.weights == alone.weights - first.weights
@@ -128,7 +136,7 @@ def test_weights_of_two_networks_count_once() -> None:
 
 
 def test_frames_keep_what_raft_leaves_with_them() -> None:
-    cost = Rehearsal(CPU, ()).cost("raft", ShortRaft, SIZE, 2, [""])
+    cost = Rehearsal(CPU, (), "trained").cost("raft", ShortRaft, SIZE, 2, [""])
     pixels = SIZE[0] * SIZE[1]
     assert cost.kept == pytest.approx(3 * pixels + 4 * 256 * pixels / 64, rel=0.05)
 
@@ -178,7 +186,7 @@ def test_networks_cost_their_work_over_their_share_of_the_rate(
     networks = Networks("seeded", "cpu")
     found = estimate([ahead(["background_consistency"], "reference")], 2, networks)
     dreamsim, clip = found.parts
-    cost = Rehearsal(CPU, ()).cost("clip", SmallClip, SIZE, 1, [""])
+    cost = Rehearsal(CPU, (), "trained").cost("clip", SmallClip, SIZE, 1, [""])
     assert (clip.items, dreamsim.items) == (2 * 24, 2 * 2)
     assert clip.seconds == pytest.approx(48 * cost.flop / 1e9 / SmallClip.efficiency)
     assert clip.loading == pytest.approx(cost.read / 1e6)

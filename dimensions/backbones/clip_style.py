@@ -64,7 +64,7 @@ class ClipStyleB32(ReadingBackbone):
     """
 
     cpu_batch = 8
-    efficiency = 0.6
+    efficiency = 0.74
     checkpoint: ClassVar[str] = ClipVitB32.checkpoint
     shape: ClassVar[TowerShape] = ClipVitB32.shape
     text_shape: ClassVar[TextShape] = TextShape(width=512, heads=8, out=512, context=77)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 from unittest.mock import patch
 
 import numpy as np
@@ -45,6 +45,15 @@ class Rehearsed(Protocol):
 
     def rehearse(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> object:
         """Everything a call does that costs, for any numbers in the tensors."""
+        ...
+
+
+@runtime_checkable
+class Guessing(Protocol):
+    """A network whose work depends on what it sees."""
+
+    def expect_most(self) -> None:
+        """Rehearse as much as ever happens, which is what made-up weights come to."""
         ...
 
 
@@ -105,8 +114,11 @@ class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class Rehearsal:
     """Networks of one run, rehearsed one after another; what they share is counted once."""
 
-    def __init__(self, compute: Compute, shared: Iterable[str]) -> None:
+    def __init__(
+        self, compute: Compute, shared: Iterable[str], weights: Literal["trained", "made up"]
+    ) -> None:
         """`shared` names the checkpoints that lie in memory once for several networks."""
+        self._made_up = weights == "made up"
         self._compute = replace(compute, compile=False)
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         self._hollow = _Hollow(self._mode)
@@ -133,6 +145,8 @@ class Rehearsal:
         if name not in self._built:
             with patch.object(nn.Module, "_apply", _overwritten):
                 self._built[name] = kind(self._weights, self._compute)
+            if self._made_up and isinstance(self._built[name], Guessing):
+                self._built[name].expect_most()
         backbone = self._built[name]
         if not isinstance(backbone, Rehearsed) or not backbone.efficiency:
             return None

@@ -231,7 +231,7 @@ class Tag2Text(TorchBackbone):
     """
 
     cpu_batch = 6
-    efficiency = 0.6
+    efficiency = 0.53
     checkpoint: ClassVar[str] = "tag2text"
     shape: ClassVar[Tag2TextShape] = Tag2TextShape()
     tagging: ClassVar[Tagging] = Tagging()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 from vbench_long.dimensions import BACKBONES, Dimension, VideoFacts
 from vbench_long.dimensions.base import backbone_and_view, checkpoints_of
@@ -279,7 +279,8 @@ def _rehearsed(
     """With what is counted of networks."""
     from vbench_long.dimensions.backbones.rehearsal import Rehearsal
 
-    rehearsal = Rehearsal(networks.compute, shared_checkpoints())
+    weights: Literal["made up", "trained"] = "made up" if networks.untrained else "trained"
+    rehearsal = Rehearsal(networks.compute, shared_checkpoints(), weights)
     reading = _reading_rate(networks, parts)
     rates: dict[str, float] = {"fp32": rate, networks.precision: rate}
     if networks.precision != "fp32":

@@ -71,7 +71,7 @@ class Grit:
 
     efficiency: ClassVar[float] = 0.6
     rounds: ClassVar[bool] = False
-    expected: ClassVar[Expected] = Expected()
+    expected: Expected = Expected()
     shape: ClassVar[GritShape] = GritShape()
     checkpoint: ClassVar[str] = "grit_b"
 
@@ -113,6 +113,11 @@ class Grit:
             as_feature(seen[p] if view == CAPTIONS else _uncaptioned(seen[p]))
             for p, view in zip(asked, views, strict=True)
         ]
+
+    def expect_most(self) -> None:
+        """As many things and words as the rules allow."""
+        words = self.shape.text.longest - 1
+        self.expected = Expected(self.shape.cascade.kept, words, words)
 
     def rehearse(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> object:
         """What `look` does, on tensors without numbers, if frames are as `expected`.
