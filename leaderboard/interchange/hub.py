@@ -88,7 +88,7 @@ def _entries(run: Run) -> Iterator[_Entry]:
         if s.dimension in SCALES and s.score is not None:
             lost = s.failed + s.missing
             count = f"{s.videos} of {s.videos + lost}" if lost else f"{s.videos}"
-            note = f"{videos_in_words(count)}, {_error(sure.dimensions[s.dimension])}"
+            note = f"{count} videos, {_error(sure.dimensions[s.dimension])}"
             yield _Entry(s.dimension, s.score, note)
     for name in AGGREGATES:
         if (value := scored.aggregate(name)) is not None:
