@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from conftest import moving_frames
 from grit_cases import cells
+from report_cases import HOSTILE
 
 from vbench_long.dimensions.base import BACKBONES, Feature
 from vbench_long.dimensions.classical.pixels import PixelDifference
 from vbench_long.dimensions.detections import Detection, as_feature
+from vbench_long.dimensions.evidence import Boxes, Curve, Evidence, Frames, Ranking, Thing, Words
 from vbench_long.dimensions.human_action import actions
 from vbench_long.evaluation import Networks
+from vbench_long.evaluation.explaining import ExplainConfig, explain
+from vbench_long.leaderboard.evidence import Explanation, SeenClip, SeenDimension
+from vbench_long.records import Record, Sample, Status
 from vbench_long.video import Encoding, Frame, Image, write_video
 
 LOSSLESS = Encoding("libx264rgb", "rgb24", {"qp": "0", "preset": "ultrafast"})
+NAME = "a moving texture-0.mp4"
 THINGS = "a red car"
 ACTION = "A person is riding a bike"
 
@@ -114,3 +122,65 @@ def semantic_suite(folder: Path) -> tuple[Path, Path]:
     suite = folder / "own.json"
     suite.write_text(json.dumps(entries))
     return videos, suite
+
+
+def look(run: Path, video: str = "", **options: Any) -> Explanation:
+    return explain(ExplainConfig(run, video, **options))[0]
+
+
+def of(explanation: Explanation, name: str) -> SeenDimension:
+    return next(seen for seen in explanation.dimensions if seen.name == name)
+
+
+def hostile_explanation(run: Path, video: str = NAME) -> Explanation:
+    """Everything that anybody else writes is hostile."""
+    explanation = look(run, video, dimensions=("imaging_quality",))
+    exhibits: list[Any] = []
+    for frame, text in enumerate(HOSTILE):
+        thing = Thing((-5, -5, 700, 700), text, 0.5, text, sought=frame % 2 == 0)
+        exhibits.append(Boxes(frame, (64, 48), (thing,)))
+        exhibits.append(Words(frame, text, (text, text)))
+        exhibits.append(Ranking(text, (frame,), ((text, 0.5),), text, 0.85))
+    moments = tuple((frame,) for frame in range(len(HOSTILE)))
+    evidence = Evidence(
+        HOSTILE[0], HOSTILE[1], Frames(moments, (0.5,) * len(moments)), tuple(exhibits)
+    )
+    curve = Curve(
+        HOSTILE[0], moments, {HOSTILE[1]: (0.5,) * len(moments)}, {HOSTILE[3]: 0.4}, "<b>"
+    )
+    clip = SeenClip(0, 16, 0.4, 0.5, HOSTILE[2], replace(evidence, exhibits=(*exhibits, curve)))
+    record = Record(NAME, "<script>", Status.OK, 0.4, identity=HOSTILE[1], sha256="0")
+    seen = SeenDimension(
+        "<script>", HOSTILE[0], record, record, (clip,), (evidence,), (HOSTILE[4],)
+    )
+    sample = Sample(HOSTILE[0], HOSTILE[3], 0, "")
+    return replace(explanation, sample=sample, dimensions=(seen, *explanation.dimensions))
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._style = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._style:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def page(html: str) -> Page:
+    parsed = Page()
+    parsed.feed(html)
+    return parsed

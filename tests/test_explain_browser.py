@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from explain_cases import THINGS, build, semantic_suite
+from explain_cases import THINGS, build, hostile_explanation, semantic_suite
 
 from vbench_long.evaluation import Networks, RunConfig, evaluate
 from vbench_long.evaluation.explaining import ExplainConfig, explain
@@ -17,7 +17,6 @@ pytest.importorskip("selenium", reason="needs selenium, which the dev extra inst
 from reader import Reader, chromium
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
-from test_explain import hostile_explanation
 
 pytestmark = pytest.mark.browser
 
