@@ -32,6 +32,7 @@ setup(
         "vbench_long.dimensions": ["tables/*.csv"],
         "vbench_long.leaderboard": ["*.json"],
         "vbench_long.leaderboard.published": ["*.csv"],
+        "vbench_long.leaderboard.evidence": ["page/*", "templates/*"],
         "vbench_long.leaderboard.report": ["page/*", "templates/*"],
         "vbench_long.prompts": ["*.json"],
     },

@@ -5,7 +5,8 @@ published entry point, `vbench2_beta_long.eval_long.main`, works on current libr
 and without a download, counts what it does, and calls it:
 
     original_vbench.py checkpoints SEEDED        write the checkpoints below $HOME
-    original_vbench.py judge DIMENSION --videos DIR --output DIR --tables DIR --clips MODE
+    original_vbench.py judge DIMENSION --videos DIR --output DIR --tables DIR --clips MODE \
+        --style TEXT
 
 Everything is patched from outside; no file of the wheel is changed, no line of it is copied here.
 
@@ -18,8 +19,15 @@ Everything is patched from outside; no file of the wheel is changed, no line of 
   own options.
 - `torch.hub` cannot fetch the code of DINO and DINOv2: DINO's is part of the package dreamsim, and
   DINOv2 is DINO with a scale after each branch of a block, which is added to it here.
+- `numpy.lib.function_base` is gone; what UMT's code imports from it, and never uses, is put there.
+- timm's `create_model` hands on options that UMT's code does not take: its own function is called.
+- The folder mode has prompts with the index at their end ("a dog-0") and no auxiliary information:
+  the list of videos that the program writes for itself is corrected in both.
 - The published CLIP files hold float16 numbers, which pass through float16 unharmed; seeded ones
   would be rounded. The conversion is left out, and so is the checksum of the download.
+
+Seeded weights recognise no action; what is compared of human_action is the probability that the
+network gives the action of the prompt, taken from its output.
 
 Counted: frames decoded by decord and OpenCV (as many as the program receives), frames encoded,
 networks built (the linear head of the aesthetic predictor is none), flows computed by RAFT.
@@ -51,14 +59,6 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-CACHE = Path.home() / ".cache"
-HUB = CACHE / "torch/hub/checkpoints"
-VBENCH = CACHE / "vbench"
-HUB_FILES = {
-    "dino_vitb16": HUB / "dino_vitbase16_pretrain.pth",
-    "dinov2_vitb14": HUB / "dinov2_vitb14_pretrain.pth",
-}
-
 BUILDERS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "temporal_flickering": (),
     "subject_consistency": (("torch.hub", "load"),),
@@ -70,11 +70,17 @@ BUILDERS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "imaging_quality": (("vbench.imaging_quality", "MUSIQ"),),
     "motion_smoothness": (("vbench.motion_smoothness", "build_from_cfg"),),
     "dynamic_degree": (("vbench.dynamic_degree", "RAFT"),),
+    "human_action": (("vbench.human_action", "create_model"),),
+    "temporal_style": (("vbench.temporal_style", "ViCLIP"),),
+    "overall_consistency": (("vbench.overall_consistency", "ViCLIP"),),
+    "appearance_style": (("clip", "load"),),
 }
 """Per dimension, the names its module calls to build a network."""
 
 CAPTURE = cv2.VideoCapture
 COUNTS: Counter[str] = Counter()
+LIKELY: list[list[float]] = []
+"""What UMT gave every action, clip after clip."""
 
 
 # Stand-ins
@@ -132,42 +138,10 @@ def clip_writer(mode: str) -> Callable[..., None]:
     return write_video
 
 
-class LayerScale(nn.Module):
-    """DINOv2's scale of a branch; `inner` is the branch (attention answers with a pair)."""
-
-    def __init__(self, inner: nn.Module, width: int) -> None:
-        super().__init__()
-        self.inner = inner
-        self.gamma = nn.Parameter(torch.empty(width))
-
-    def forward(self, tokens_BLD: Tensor) -> Any:
-        """The branch's answer, scaled."""
-        found = self.inner(tokens_BLD)
-        if isinstance(found, tuple):
-            return found[0] * self.gamma, found[1]
-        return found * self.gamma
-
-
-def dinov2() -> nn.Module:
-    """DINOv2 ViT-B/14: DINO's transformer with scaled branches, on a grid of 37 x 37."""
-    from dreamsim.feature_extraction.vision_transformer import vit_base
-
-    vit = vit_base(patch_size=14, img_size=[518])
-    for block in vit.blocks:
-        block.attn = LayerScale(block.attn, vit.embed_dim)
-        block.mlp = LayerScale(block.mlp, vit.embed_dim)
-    return vit
-
-
-def dinov2_key(key: str) -> str:
-    """The published key for a key of `dinov2`."""
-    key = key.replace(".attn.gamma", ".ls1.gamma").replace(".mlp.gamma", ".ls2.gamma")
-    return key.replace(".inner.", ".")
-
-
 def hub_load(repo_or_dir: str, model: str, **_: object) -> nn.Module:
     """`torch.hub.load` for the two networks the program takes from there."""
     from dreamsim.feature_extraction.vision_transformer import vit_base
+    from original_weights import HUB_FILES, dinov2, dinov2_key
 
     published = torch.load(HUB_FILES[model])
     if model == "dino_vitb16":
@@ -180,13 +154,18 @@ def hub_load(repo_or_dir: str, model: str, **_: object) -> nn.Module:
 
 
 def counted(build: Callable[..., Any]) -> Callable[..., Any]:
-    """`build`, counted as one network, whose calls are counted if it is RAFT."""
+    """`build`, counted as one network; RAFT's calls are counted, and UMT's answers kept."""
+
+    def keep(module: nn.Module, _: object, logits_BC: Tensor) -> None:
+        LIKELY.extend(torch.sigmoid(logits_BC).tolist())
 
     def call(*args: Any, **options: Any) -> Any:
         COUNTS["networks"] += 1
         network = build(*args, **options)
         if type(network).__name__ == "RAFT":
             network.register_forward_hook(lambda *_: COUNTS.update(["flows"]))
+        if "umt" in type(network).__module__:
+            network.register_forward_hook(keep)
         return network
 
     return call
@@ -204,6 +183,9 @@ def prepare(dimension: str, mode: str) -> None:
     editor = types.ModuleType("moviepy.editor")
     editor.VideoFileClip = None
     sys.modules |= {"moviepy": types.ModuleType("moviepy"), "moviepy.editor": editor}
+    unused = types.ModuleType("numpy.lib.function_base")
+    unused.disp = print
+    sys.modules["numpy.lib.function_base"] = unused
 
     module = importlib.import_module(f"vbench2_beta_long.{dimension}")
     if "clip" in sys.modules:
@@ -211,6 +193,11 @@ def prepare(dimension: str, mode: str) -> None:
 
         clip.model.convert_weights = lambda model: None
         clip.clip._download = lambda url, root: str(Path(root) / url.rpartition("/")[2])
+    if dimension == "human_action":
+        umt = importlib.import_module("vbench.human_action")
+        umt.create_model = lambda name, **options: getattr(umt, name)(
+            **{key: value for key, value in options.items() if value is not None}
+        )
     if hasattr(module, "dreamsim"):
         module.dreamsim = partial(module.dreamsim, device="cpu")
     for name, attribute in BUILDERS[dimension]:
@@ -240,6 +227,31 @@ def write_settings(folder: Path, tables: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def told_more(build: Callable[..., str], style: str) -> Callable[..., str]:
+    """`build_full_info_json`, whose prompts are without index and have auxiliary information."""
+
+    def call(*args: Any, **options: Any) -> str:
+        path = build(*args, **options)
+        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        for entry in entries:
+            entry["prompt_en"] = entry["prompt_en"].rpartition("-")[0]
+            entry["auxiliary_info"] = {"appearance_style": {"appearance_style": style}}
+        Path(path).write_text(json.dumps(entries), encoding="utf-8")
+        return path
+
+    return call
+
+
+def likelihoods(clips: list[dict[str, Any]]) -> list[float]:
+    """What UMT gave the action of each clip's prompt."""
+    from vbench.human_action import build_dict
+
+    places = {name: int(number) for number, name in build_dict().items()}
+    actions = [clip_name(c["video_path"]).lower().partition("-")[0] for c in clips]
+    wanted = [action.rpartition("person is ")[2] for action in actions]
+    return [likely[places[name]] for likely, name in zip(LIKELY, wanted, strict=True)]
+
+
 def clip_name(path: str) -> str:
     """The clip's file name: of `.../split_clip/VIDEO/CLIP`, or `.../split_clip/VIDEO/CLIP/...`."""
     parts = Path(path).parts
@@ -251,6 +263,8 @@ def judge(args: argparse.Namespace) -> None:
     prepare(args.dimension, args.clips)
     from vbench2_beta_long import eval_long
 
+    kind = eval_long.VBenchLong
+    kind.build_full_info_json = told_more(kind.build_full_info_json, args.style)
     eval_long.torch = types.SimpleNamespace(device=lambda _: torch.device("cpu"))
     args.output.mkdir(parents=True, exist_ok=True)
     sys.argv = [
@@ -261,118 +275,22 @@ def judge(args: argparse.Namespace) -> None:
     eval_long.main()
     (written,) = args.output.glob("*_eval_results.json")
     overall, clips, *_ = json.loads(written.read_text(encoding="utf-8"))[args.dimension]
-    scores = {clip_name(clip["video_path"]): float(clip["video_results"]) for clip in clips}
+    values = [clip["video_results"] for clip in clips]
+    if args.dimension == "human_action":
+        values = likelihoods(clips)
+    names = [clip_name(clip["video_path"]) for clip in clips]
+    scores = {name: float(value) for name, value in zip(names, values, strict=True)}
     result = {"overall": float(overall), "clips": scores, "counts": dict(COUNTS)}
     (args.output / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
-# Seeded checkpoints
+def write_checkpoints(args: argparse.Namespace) -> None:
+    """Write every checkpoint the dimensions load; `args.seeded` is our file with the rule."""
+    from original_weights import checkpoints
 
-
-def save(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(content, path)
-
-
-def save_archive(path: Path, state: Mapping[str, Tensor]) -> None:
-    """A TorchScript archive with this state dict, the form CLIP is published in."""
-    root = nn.Module()
-    for key, tensor in state.items():
-        module = root
-        *parents, leaf = key.split(".")
-        for name in parents:
-            if not hasattr(module, name):
-                module.add_module(name, nn.Module())
-            module = getattr(module, name)
-        module.register_buffer(leaf, tensor)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.jit.script(root).save(str(path))
-
-
-def checkpoints(args: argparse.Namespace) -> None:
-    """Write every checkpoint the seven dimensions load: published layout, seeded numbers.
-
-    A number depends on its tensor's published name and shape alone; the names come from the
-    networks of the wheel and its packages. `args.seeded` is our file with the rule.
-    """
-    make = runpy.run_path(str(args.seeded))["seeded_tensor"]
-
-    def seeded(state: Mapping[str, Tensor], rename: Callable[[str], str] = str) -> dict[str, Any]:
-        names = {rename(key): tensor for key, tensor in state.items()}
-        return {name: make(name, tuple(t.shape), t.dtype) for name, t in names.items()}
-
+    prepare("human_action", "exact")
     prepare("motion_smoothness", "exact")
-    save_vits(seeded)
-    save_clips(seeded)
-    from easydict import EasyDict
-    from omegaconf import OmegaConf
-    from pyiqa.archs.musiq_arch import MUSIQ
-    from vbench import motion_smoothness
-    from vbench.third_party.RAFT.core.raft import RAFT
-
-    settings = Path(motion_smoothness.__file__).with_name("third_party") / "amt/cfgs/AMT-S.yaml"
-    amt = motion_smoothness.build_from_cfg(OmegaConf.load(settings).network)
-    save(VBENCH / "amt_model/amt-s.pth", {"state_dict": seeded(amt.state_dict())})
-    raft = RAFT(EasyDict(small=False, mixed_precision=False, alternate_corr=False))
-    raft_file = VBENCH / "raft_model/models/raft-things.pth"
-    save(raft_file, seeded(raft.state_dict(), "module.{}".format))
-    musiq = MUSIQ(pretrained=False).state_dict()
-    save(VBENCH / "pyiqa_model/musiq_spaq_ckpt-358bb6af.pth", seeded(musiq))
-    head = VBENCH / "aesthetic_model/emb_reader/sa_0_4_vit_l_14_linear.pth"
-    save(head, seeded(nn.Linear(768, 1).state_dict()))
-
-
-def save_vits(seeded: Callable[..., dict[str, Any]]) -> None:
-    """DINO, DINOv2, and the files of DreamSim."""
-    from dreamsim.feature_extraction.vision_transformer import DINOHead, vit_base
-    from safetensors.torch import save_file
-
-    vit = vit_base(patch_size=16)
-    save(HUB_FILES["dino_vitb16"], seeded(vit.state_dict()))
-    save(HUB_FILES["dinov2_vitb14"], seeded(dinov2().state_dict(), dinov2_key))
-
-    head = {
-        f"module.head.{k}": v for k, v in DINOHead(768, 2048).mlp.state_dict(prefix="mlp.").items()
-    }
-    head["module.head.last_layer.weight"] = torch.zeros(2048, 256)  # Loaded, and never used.
-    save(CACHE / "dino_vitb16_pretrain.pth", {"student": head})
-    vit.pos_drop = nn.LayerNorm(vit.embed_dim)
-    tower = seeded({**vit.state_dict(), "proj": torch.empty(vit.embed_dim, 512)})
-    for name in ("clip_vitb16", "open_clip_vitb16"):
-        save(CACHE / f"{name}_pretrain.pth.tar", {"state_dict": tower})
-
-    adapter = CACHE / "ensemble_lora"
-    adapter.mkdir(exist_ok=True)
-    settings = {"r": 16, "lora_alpha": 8, "lora_dropout": 0.0, "bias": "none"}
-    settings |= {"peft_type": "LORA", "target_modules": ["qkv"]}
-    (adapter / "adapter_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    shapes = {"A": (16, 768), "B": (2304, 16)}
-    factors = {
-        f"base_model.model.extractor_list.{i}.model.blocks.{j}.attn.qkv.lora_{f}.weight": shape
-        for i in range(3) for j in range(12) for f, shape in shapes.items()
-    }  # fmt: skip
-    save_file(
-        seeded({key: torch.empty(shape) for key, shape in factors.items()}),
-        adapter / "adapter_model.safetensors",
-    )
-
-
-def save_clips(seeded: Callable[..., dict[str, Any]]) -> None:
-    """CLIP ViT-B/32 and ViT-L/14, text towers included."""
-    from clip.model import CLIP
-
-    text = {"context_length": 77, "vocab_size": 49408, "transformer_layers": 12}
-    picture = {"image_resolution": 224}
-    base = CLIP(
-        embed_dim=512, vision_layers=12, vision_width=768, vision_patch_size=32,
-        transformer_width=512, transformer_heads=8, **text, **picture,
-    )  # fmt: skip
-    save_archive(CACHE / "clip/ViT-B-32.pt", seeded(base.state_dict()))
-    large = CLIP(
-        embed_dim=768, vision_layers=24, vision_width=1024, vision_patch_size=14,
-        transformer_width=768, transformer_heads=12, **text, **picture,
-    )  # fmt: skip
-    save_archive(CACHE / "clip/ViT-L-14.pt", seeded(large.state_dict()))
+    checkpoints(runpy.run_path(str(args.seeded))["seeded_tensor"])
 
 
 def main() -> None:
@@ -380,11 +298,12 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     writing = commands.add_parser("checkpoints")
     writing.add_argument("seeded", type=Path)
-    writing.set_defaults(run=checkpoints)
+    writing.set_defaults(run=write_checkpoints)
     judging = commands.add_parser("judge")
     judging.add_argument("dimension", choices=BUILDERS)
     for option in ("--videos", "--output", "--tables"):
         judging.add_argument(option, type=Path, required=True)
+    judging.add_argument("--style", required=True)
     judging.add_argument("--clips", choices=("exact", "reference"), required=True)
     judging.set_defaults(run=judge)
     args = parser.parse_args()

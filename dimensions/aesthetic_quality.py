@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.evidence import Curve, Evidence, equal_shares
 from vbench_long.video import Clip
 
 
@@ -34,3 +35,10 @@ class AestheticQuality(Dimension):
         """Features: the predictor's score of each frame, over ten."""
         scores = [float(feature.flat[0]) for feature in features["frame"]]
         return ClipScore(math.fsum(scores) / len(scores))
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The score of each frame."""
+        scores = tuple(float(feature.flat[0]) for feature in features["frame"])
+        frames = tuple((i,) for i in clip.frames)
+        curve = Curve("Beauty of each frame", frames, {"a tenth of the rating": scores})
+        return Evidence(frames=equal_shares(frames, scores), exhibits=(curve,))

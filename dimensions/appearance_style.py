@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
+from vbench_long.dimensions.evidence import Curve, Evidence, equal_shares
 from vbench_long.video import Clip
 
 
@@ -37,9 +38,20 @@ class AppearanceStyle(Dimension):
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features whose scalar products are similarities."""
-        (style,) = features["text"]
-        likeness = [float(frame @ style) for frame in features["frame"]]
+        likeness = _likeness(features)
         return ClipScore(math.fsum(likeness) / len(likeness))
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The likeness of each frame."""
+        likeness = _likeness(features)
+        frames = tuple((i,) for i in clip.frames)
+        curve = Curve("Likeness of each frame to the style", frames, {"cosine": likeness})
+        return Evidence(_wanted(video), "", equal_shares(frames, likeness), (curve,))
+
+
+def _likeness(features: Features) -> tuple[float, ...]:
+    (style,) = features["text"]
+    return tuple(float(frame @ style) for frame in features["frame"])
 
 
 def _wanted(told: Told) -> str:

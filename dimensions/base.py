@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from vbench_long.dimensions.evidence import Evidence
 from vbench_long.errors import UsageError
 from vbench_long.registry import Registry
 from vbench_long.video import Clip, Frame
@@ -170,6 +171,24 @@ class Dimension(ABC):
     def score_scene(self, scores: Sequence[ClipScore], features: Features) -> list[ClipScore]:
         """Final scores of a scene's clips, once the features of `scene_items` are known. Pure."""
         return list(scores)
+
+    def evidence_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """The items needed to show what was seen of `clip`: all of `clip_items`, or more.
+
+        Asked for only when somebody wants to look; nothing of it counts as settled.
+        """
+        return self.clip_items(clip, video)
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """What was seen of `clip`, from the features of `evidence_items`. Pure.
+
+        Optional: a dimension without evidence is shown by the scores of its clips.
+        """
+        return Evidence()
+
+    def scene_evidence(self, clips: Sequence[Clip], features: Features) -> Evidence:
+        """What was seen of a scene's clips side by side, from those of `scene_items`. Pure."""
+        return Evidence()
 
 
 class Backbone(Protocol):

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
-from vbench_long.dimensions.detections import Detection, detections, looked_at, untold
+from vbench_long.dimensions.detections import (
+    Detection,
+    detections,
+    looked_at,
+    seen_things,
+    unsayable,
+    untold,
+)
+from vbench_long.dimensions.evidence import Evidence
 from vbench_long.video import Clip
 
 COLOURS = (
@@ -53,7 +62,8 @@ class Color(Dimension):
             return untold("color")
         if self.rules == "parity" and colour not in COLOURS:
             return f"'{colour[:60]}' is none of the colours it knows: {', '.join(COLOURS)}"
-        return "" if self._thing(told) else untold("object, and its text names none")
+        thing = self._thing(told)
+        return unsayable([colour, thing]) if thing else untold("object, and its text names none")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""
@@ -61,16 +71,34 @@ class Color(Dimension):
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the detections of each frame, with captions."""
+        frames = [detections(feature) for feature in features["frame"]]
+        counted = [right for right in self._verdicts(frames, video) if right is not None]
+        if not counted:
+            why = f"no '{self._thing(video)}' of any colour is seen"
+            return ClipScore(None, reason=why, excluded=True)
+        share = sum(counted) / len(counted)
+        return ClipScore(share, {"cur_success_frame_rate": share, "frame_count": len(counted)})
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The things in each frame, and what is said of them."""
         colour, thing = self._colour(video), self._thing(video)
         frames = [detections(feature) for feature in features["frame"]]
+        worth = self._verdicts(frames, video)
+        seen = seen_things(
+            clip, video, frames, f"{colour} {thing}", lambda one: one.name == thing, worth
+        )
+        counted = sum(right is not None for right in worth)
         if self.rules == "strict":
-            coloured, right = strict_counts(frames, thing, colour)
+            rule = f"the caption of a '{thing}' names a colour"
         else:
-            coloured, right = published_counts(frames, thing, colour)
-        if not coloured:
-            return ClipScore(None, reason=f"no '{thing}' of any colour is seen", excluded=True)
-        share = right / coloured
-        return ClipScore(share, {"cur_success_frame_rate": share, "frame_count": coloured})
+            rule = f"box 1 is a '{thing}', and any caption names a colour"
+        return replace(seen, said=f"{counted} of {len(frames)} frames count: where {rule}.")
+
+    def _verdicts(self, frames: Frames, video: VideoFacts) -> list[bool | None]:
+        """Whether the colour is right in each frame; None where the frame does not count."""
+        rule = strict_verdict if self.rules == "strict" else published_verdict
+        colour, thing = self._colour(video), self._thing(video)
+        return [rule(frame, thing, colour) for frame in frames]
 
     def _colour(self, told: Told) -> str:
         return told.auxiliary_text("color", "color")
@@ -81,26 +109,27 @@ class Color(Dimension):
         return named or rule(told.prompt, self._colour(told))
 
 
-def published_counts(frames: Frames, thing: str, colour: str) -> tuple[int, int]:
-    """How many frames count and how many are right, by the published program's rules."""
-    said = [[one.caption for one in frame] for frame in frames if frame and frame[0].name == thing]
-    return _counts(said, colour, lambda caption, sought: sought in caption)
+def published_verdict(frame: Sequence[Detection], thing: str, colour: str) -> bool | None:
+    """Whether a frame is right, by the published program's rules; None if it does not count."""
+    if not frame or frame[0].name != thing:
+        return None
+    captions = [one.caption for one in frame]
+    return _verdict(captions, colour, lambda caption, sought: sought in caption)
 
 
-def strict_counts(frames: Frames, thing: str, colour: str) -> tuple[int, int]:
-    """How many frames count and how many are right, as the paper has it."""
-    said = [[one.caption for one in frame if one.name == thing] for frame in frames]
-    return _counts(said, colour, _has_word)
+def strict_verdict(frame: Sequence[Detection], thing: str, colour: str) -> bool | None:
+    """Whether a frame is right, as the paper has it; None if it does not count."""
+    captions = [one.caption for one in frame if one.name == thing]
+    return _verdict(captions, colour, _has_word)
 
 
-def _counts(
-    said: Sequence[Sequence[str]], colour: str, names: Callable[[str, str], bool]
-) -> tuple[int, int]:
-    """Frames in whose captions there is any colour, and those in which there is this one."""
-    known = {*COLOURS, colour}
-    coloured = [any(names(caption, one) for caption in some for one in known) for some in said]
-    right = [any(names(caption, colour) for caption in some) for some in said]
-    return sum(coloured), sum(right)
+def _verdict(
+    captions: Sequence[str], colour: str, names: Callable[[str, str], bool]
+) -> bool | None:
+    """Whether any caption names this colour; None where none names any."""
+    if any(names(caption, colour) for caption in captions):
+        return True
+    return False if any(names(c, one) for c in captions for one in COLOURS) else None
 
 
 def _has_word(text: str, word: str) -> bool:

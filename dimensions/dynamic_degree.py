@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.evidence import Curve, Evidence, Frames
 from vbench_long.video import Clip, clip_rate
 
 
@@ -109,6 +110,25 @@ class DynamicDegree(Dimension):
             "threshold": threshold,
         }
         return ClipScore(float(is_dynamic(motions, threshold, needed)), parts)
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The motion of all pairs, those behind the verdict too."""
+        pairs = tuple(pairwise(self._kept(clip, video)))
+        if not pairs:
+            return Evidence()
+        motions = tuple(float(feature.flat[0]) for feature in features["pair"])
+        threshold = motion_threshold(video.height, video.width)
+        needed = pairs_needed(len(self._kept(clip, video)))
+        above = sum(motion > threshold for motion in motions)
+        said = f"{above} of {len(pairs)} pairs move; {needed} must, for a clip to be dynamic."
+        curve = Curve(
+            "Motion between kept frames",
+            pairs,
+            {"longest 5 % of the flow": motions},
+            {"a pair moves above": threshold},
+            "pixels",
+        )
+        return Evidence(said=said, frames=Frames(pairs, motions), exhibits=(curve,))
 
     def settled(self, clip: Clip, video: VideoFacts, features: Features) -> bool:
         """Enough pairs moved, or too few are left."""

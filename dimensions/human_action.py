@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
+from vbench_long.dimensions.evidence import Evidence, Frames, Ranking
 from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
 
@@ -56,14 +57,32 @@ class HumanAction(Dimension):
         (logits,) = features["clip"]
         # Logits are compared, not probabilities: several of those may be 1 to the last digit.
         rank = int((logits > logits[actions()[action]]).sum())
-        probability = (1 + math.tanh(float(logits[actions()[action]]) / 2)) / 2  # The sigmoid.
+        probability = _sigmoid(logits[actions()[action]])
         judged = probability if self.rules == "strict" else round(probability, 4)
         right = rank < BEST and judged >= THRESHOLD
         return ClipScore(float(right), {"probability": probability, "rank": rank + 1})
 
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The five likeliest actions, and the one of the prompt."""
+        action = self._action(video)
+        (logits,) = features["clip"]
+        together = middle_frames(clip, FRAMES)
+        names = {place: name for name, place in actions().items()}
+        best = sorted(range(len(logits)), key=lambda place: -float(logits[place]))[:BEST]
+        entries = tuple((names[place], _sigmoid(logits[place])) for place in best)
+        probability = _sigmoid(logits[actions()[action]])
+        rank = int((logits > logits[actions()[action]]).sum()) + 1
+        said = f"'{action}' comes {rank} of {len(logits)}, at {probability:.4f}."
+        ranking = Ranking("Likeliest actions", together, entries, action, THRESHOLD)
+        return Evidence(action, said, Frames((together,), (probability,)), (ranking,))
+
     def _action(self, told: Told) -> str:
         given = told.auxiliary_text("human_action", "action").lower()
         return given or action_of(told.prompt, cut=self.rules == "parity")
+
+
+def _sigmoid(logit: float) -> float:
+    return (1 + math.tanh(float(logit) / 2)) / 2
 
 
 def action_of(prompt: str, cut: bool) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.evidence import Curve, Evidence, equal_shares
 from vbench_long.video import Clip
 
 COMPONENTS = ("sharpness", "noise", "exposure", "blockiness")
@@ -40,3 +41,14 @@ class ImagingQuality(Dimension):
         quality_NC = np.stack([np.asarray(f, np.float64).ravel() for f in features["frame"]])
         quality, *components = (float(mean) for mean in quality_NC.mean(axis=0))
         return ClipScore(quality, dict(zip(COMPONENTS, components, strict=False)))
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The quality of each frame, and what it is made of, where that is known."""
+        quality_NC = np.stack([np.asarray(f, np.float64).ravel() for f in features["frame"]])
+        quality, *components = (tuple(column.tolist()) for column in quality_NC.T)
+        frames = tuple((i,) for i in clip.frames)
+        curves = [Curve("Quality of each frame", frames, {"quality": quality})]
+        if components:
+            named = dict(zip(COMPONENTS, components, strict=False))
+            curves.append(Curve("What quality is the product of", frames, named))
+        return Evidence(frames=equal_shares(frames, quality), exhibits=tuple(curves))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.evidence import Curve, Evidence, equal_shares
 from vbench_long.video import Clip
 
 
@@ -40,3 +41,18 @@ class MotionSmoothness(Dimension):
         if not errors:
             return ClipScore(None, reason="fewer than three frames leave nothing to interpolate")
         return ClipScore((255 - math.fsum(errors) / len(errors)) / 255)
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The error of each frame that was foretold."""
+        errors = tuple(float(error) for error in features["triple"])
+        if not errors:
+            return Evidence()
+        foretold = tuple((i + 1,) for i in range(clip.start, clip.stop - 2, 2))
+        curve = Curve(
+            "How far frames are from what their neighbours foretell",
+            foretold,
+            {"mean error": errors},
+            unit="grey levels",
+        )
+        smooth = tuple((255 - error) / 255 for error in errors)
+        return Evidence(frames=equal_shares(foretold, smooth), exhibits=(curve,))

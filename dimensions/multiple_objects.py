@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
-from vbench_long.dimensions.detections import detections, looked_at, share_of_frames, untold
+from vbench_long.dimensions.detections import (
+    detections,
+    looked_at,
+    seen_things,
+    share_of_frames,
+    unsayable,
+    untold,
+)
+from vbench_long.dimensions.evidence import Evidence
 from vbench_long.video import Clip
 
 
@@ -28,8 +36,9 @@ class MultipleObjects(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """Both objects."""
-        return "" if _wanted(told) else untold('two objects, as in "bird and cat"')
+        """Two objects that the detector can name."""
+        wanted = _wanted(told)
+        return unsayable(sorted(wanted)) if wanted else untold('two objects, as in "bird and cat"')
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""
@@ -37,10 +46,19 @@ class MultipleObjects(Dimension):
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the detections of each frame."""
+        return share_of_frames(_hits(features, _wanted(video)))
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The things in each frame."""
         wanted = _wanted(video)
-        return share_of_frames(
-            wanted <= {thing.name for thing in detections(frame)} for frame in features["frame"]
-        )
+        frames = [detections(frame) for frame in features["frame"]]
+        sought, hits = " and ".join(sorted(wanted)), _hits(features, wanted)
+        return seen_things(clip, video, frames, sought, lambda thing: thing.name in wanted, hits)
+
+
+def _hits(features: Features, wanted: set[str]) -> list[bool]:
+    """Whether both objects are in each frame."""
+    return [wanted <= {thing.name for thing in detections(frame)} for frame in features["frame"]]
 
 
 def _wanted(told: Told) -> set[str]:

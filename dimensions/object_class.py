@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
-from vbench_long.dimensions.detections import detections, looked_at, share_of_frames, untold
+from vbench_long.dimensions.detections import (
+    detections,
+    looked_at,
+    seen_things,
+    share_of_frames,
+    unsayable,
+    untold,
+)
+from vbench_long.dimensions.evidence import Evidence
 from vbench_long.video import Clip
 
 
@@ -27,8 +35,9 @@ class ObjectClass(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """The object."""
-        return "" if _wanted(told) else untold("object")
+        """An object that the detector can name."""
+        wanted = _wanted(told)
+        return unsayable([wanted]) if wanted else untold("object")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""
@@ -36,10 +45,19 @@ class ObjectClass(Dimension):
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the detections of each frame."""
+        return share_of_frames(_hits(features, _wanted(video)))
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The things in each frame."""
         wanted = _wanted(video)
-        return share_of_frames(
-            any(thing.name == wanted for thing in detections(frame)) for frame in features["frame"]
-        )
+        frames = [detections(frame) for frame in features["frame"]]
+        hits = _hits(features, wanted)
+        return seen_things(clip, video, frames, wanted, lambda thing: thing.name == wanted, hits)
+
+
+def _hits(features: Features, wanted: str) -> list[bool]:
+    """Whether the object is in each frame."""
+    return [any(thing.name == wanted for thing in detections(frame)) for frame in features["frame"]]
 
 
 def _wanted(told: Told) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
+from vbench_long.dimensions.evidence import Evidence, Frames, Words
 from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
 
@@ -39,7 +40,9 @@ class Scene(Dimension):
     """
 
     name = "scene"
-    backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {"reference": {"frame": "tag2text"}}
+    backbones: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "reference": {"frame": "tag2text", "tags": "tag2text/tags"},
+    }
 
     def lacks(self, told: Told) -> str:
         """The name of a scene that a caption can hold."""
@@ -56,14 +59,34 @@ class Scene(Dimension):
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features: the caption of each frame."""
+        shares = self._shares()
+        named = self._named(video, features)
+        right = sum(share * is_named for share, is_named in zip(shares, named, strict=True))
+        return ClipScore(right / FRAMES, {"success_frame_count": right, "frame_count": sum(shares)})
+
+    def evidence_items(self, clip: Clip, video: VideoFacts) -> Items:
+        """The same frames, and their tags."""
+        items = self.clip_items(clip, video)
+        return {**items, "tags": items["frame"]}
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The captions, and the tags that led to them."""
+        frames = middle_frames(clip, FRAMES)[: len(self._shares())]
+        told = zip(frames, features["frame"], features["tags"], strict=True)
+        said = {
+            frame: Words(frame, str(caption), tuple(map(str, tags)))
+            for frame, caption, tags in told
+        }  # A frame that is there twice has one caption.
+        named = tuple(map(float, self._named(video, features)))
+        shares = tuple(share / FRAMES for share in self._shares())
+        worth = Frames(tuple((frame,) for frame in frames), named, shares)
+        return Evidence(self._wanted(video), "", worth, tuple(said.values()))
+
+    def _named(self, video: VideoFacts, features: Features) -> list[bool]:
+        """Whether each caption names the scene."""
         wanted = self._wanted(video)
         names = names_strictly if self.rules == "strict" else names_as_published
-        shares = self._shares()
-        right = sum(
-            share * names(str(caption), wanted)
-            for share, caption in zip(shares, features["frame"], strict=True)
-        )
-        return ClipScore(right / FRAMES, {"success_frame_count": right, "frame_count": sum(shares)})
+        return [names(str(caption), wanted) for caption in features["frame"]]
 
     def _wanted(self, told: Told) -> str:
         name = told.auxiliary_text("scene", "scene", "scene")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vbench_long.dimensions.base import (
     ClipScore,
@@ -20,6 +21,7 @@ from vbench_long.dimensions.base import (
     Items,
     VideoFacts,
 )
+from vbench_long.dimensions.evidence import Curve, Evidence, Moment, equal_shares
 from vbench_long.video import Clip
 
 
@@ -33,13 +35,22 @@ def consistency(features: Sequence[Feature]) -> float:
     Args:
         features: at least two vectors of one length.
     """
+    to_previous, to_first = likenesses(features)
+    return float((to_previous + to_first).mean() / 2)
+
+
+def likenesses(features: Sequence[Feature]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each feature but the first: how like its predecessor it is, and how like the first.
+
+    Both (n - 1,), 0..1; see `consistency`.
+    """
     stack = np.stack([np.asarray(feature, np.float64).ravel() for feature in features])
     lengths = np.linalg.norm(stack, axis=1, keepdims=True)
     unit_ND = stack / np.maximum(lengths, 1e-12)
     to_previous = np.einsum("nd,nd->n", unit_ND[:-1], unit_ND[1:])
     to_first = np.einsum("nd,d->n", unit_ND[1:], unit_ND[0])
     # Rounding can push the cosine of two equal vectors past 1, and a score past its legal range.
-    return float((np.clip(to_previous, 0, 1) + np.clip(to_first, 0, 1)).mean() / 2)
+    return np.clip(to_previous, 0, 1), np.clip(to_first, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +149,36 @@ class SlowFast(Dimension):
         return [
             score if score.value is None else fuse(score.value, fast, table) for score in scores
         ]
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """How like its predecessor, and the first, each frame of the clip is."""
+        moments = tuple((index,) for index in clip.frames)
+        return _side_by_side("Likeness of frames", moments, features["frame"], "its clip")
+
+    def scene_evidence(self, clips: Sequence[Clip], features: Features) -> Evidence:
+        """The same of the clips' first frames."""
+        moments = tuple((clip.start,) for clip in clips)
+        firsts = features.get("clip", ())
+        seen = _side_by_side("Likeness of the clips' first frames", moments, firsts, "the scene")
+        if seen.frames is None or seen.frames.score is None:
+            return seen
+        fast = seen.frames.score
+        mapped = mapping_table(self.table)(fast)
+        said = f"From clip to clip it stays {fast:.4f} alike, which maps to {mapped:.4f}"
+        half = "half of every clip's score" if mapped else "which counts for nothing"
+        return replace(seen, said=f"{said}: {half}.")
+
+
+def _side_by_side(
+    title: str, moments: tuple[Moment, ...], features: Sequence[Feature], whole: str
+) -> Evidence:
+    if len(features) < 2:
+        return Evidence()
+    to_previous, to_first = likenesses(features)
+    lines = {
+        "to the one before": tuple(to_previous.tolist()),
+        f"to the first of {whole}": tuple(to_first.tolist()),
+    }
+    worth = tuple(((to_previous + to_first) / 2).tolist())
+    curve = Curve(title, moments[1:], lines)
+    return Evidence(frames=equal_shares(moments[1:], worth), exhibits=(curve,))

@@ -9,7 +9,16 @@ from itertools import combinations, permutations
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
-from vbench_long.dimensions.detections import Box, Detection, detections, looked_at, untold
+from vbench_long.dimensions.detections import (
+    Box,
+    Detection,
+    detections,
+    looked_at,
+    seen_things,
+    unsayable,
+    untold,
+)
+from vbench_long.dimensions.evidence import Evidence
 from vbench_long.video import Clip
 
 DIRECTIONS = {
@@ -63,9 +72,10 @@ class SpatialRelationship(Dimension):
     }
 
     def lacks(self, told: Told) -> str:
-        """Both things, and a relation that is known."""
-        known = ", ".join(DIRECTIONS)
-        return "" if _wanted(told) else untold(f"two objects and a relationship, one of: {known}")
+        """Two things that the detector can name, and a relation that is known."""
+        if wanted := _wanted(told):
+            return unsayable([wanted.first, wanted.second])
+        return untold(f"two objects and a relationship, one of: {', '.join(DIRECTIONS)}")
 
     def clip_items(self, clip: Clip, video: VideoFacts) -> Items:
         """Sixteen frames."""
@@ -75,11 +85,26 @@ class SpatialRelationship(Dimension):
         """Features: the detections of each frame."""
         wanted = _wanted(video)
         assert wanted
-        pairs = strict_scores if self.rules == "strict" else published_scores
-        scores = [list(pairs(detections(frame), wanted)) for frame in features["frame"]]
+        scores = self._scores(features, wanted)
         best = [max(some, default=0.0) for some in scores]
         parts = {"frame_count": len(best), "frames_with_pair": sum(map(bool, scores))}
         return ClipScore(math.fsum(best) / len(best), parts)
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The things in each frame."""
+        wanted = _wanted(video)
+        assert wanted
+        frames = [detections(frame) for frame in features["frame"]]
+        best = [max(some, default=0.0) for some in self._scores(features, wanted)]
+        names = (wanted.first, wanted.second)
+        phrase = next(phrase for phrase, way in DIRECTIONS.items() if way == wanted.direction)
+        sought = f"{wanted.first} {phrase} {wanted.second}"
+        return seen_things(clip, video, frames, sought, lambda one: one.name in names, best)
+
+    def _scores(self, features: Features, wanted: Relation) -> list[list[float]]:
+        """The score of every pair, frame by frame."""
+        pairs = strict_scores if self.rules == "strict" else published_scores
+        return [list(pairs(detections(frame), wanted)) for frame in features["frame"]]
 
 
 def _wanted(told: Told) -> Relation | None:

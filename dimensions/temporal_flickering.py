@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, VideoFacts
+from vbench_long.dimensions.evidence import Curve, Evidence, equal_shares
 from vbench_long.video import Clip
 
 
@@ -39,6 +41,16 @@ class TemporalFlickering(Dimension):
         if not changes:
             return ClipScore(None, reason="one frame has nothing to flicker against")
         return ClipScore((255 - math.fsum(changes) / len(changes)) / 255)
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The change of each pair."""
+        changes = tuple(float(change) for change in features["pair"])
+        if not changes:
+            return Evidence()
+        pairs = tuple((i, i + 1) for i in clip.frames[:-1])
+        curve = Curve("Change from frame to frame", pairs, {"change": changes}, unit="grey levels")
+        calm = tuple((255 - change) / 255 for change in changes)
+        return Evidence(frames=equal_shares(pairs, calm), exhibits=(curve,))
 
 
 def still_threshold(height: int, width: int) -> float:
@@ -111,6 +123,30 @@ class StaticFlickering(TemporalFlickering):
         if not is_still(motions[:-2], motions[-2:], threshold, allowed):
             return _moving(len(clip))
         return super().score_clip(clip, video, features)
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The change of each pair, and the motion by which still clips are told."""
+        seen = super().evidence(clip, video, features)
+        if not seen.exhibits:
+            return seen
+        motions = [float(flow.flat[1]) for flow in features["flow"]]
+        threshold, allowed = still_threshold(video.height, video.width), moving_allowed(len(clip))
+        neighbours, ends = motions[:-2], motions[-2:]
+        moving = sum(motion > threshold for motion in neighbours)
+        still = is_still(neighbours, ends, threshold, allowed)
+        said = (
+            f"{moving} of {len(neighbours)} pairs move, a still clip may have {allowed}; its ends"
+            f" lie {max(ends):.1f} pixels apart, allowed are {threshold * allowed * 2:.1f}."
+        )
+        curve = Curve(
+            "Motion from frame to frame, by which still clips are told",
+            tuple((i, i + 1) for i in clip.frames[:-1]),
+            {"longest 2 % of the flow": tuple(neighbours)},
+            {"a pair moves above": threshold},
+            "pixels",
+        )
+        exhibits = (*seen.exhibits, curve)
+        return replace(seen, said=said, exhibits=exhibits, frames=seen.frames if still else None)
 
 
 def _moving(frames: int) -> ClipScore:

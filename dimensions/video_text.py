@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from vbench_long.dimensions.base import ClipScore, Dimension, Features, Items, Told, VideoFacts
+from vbench_long.dimensions.evidence import Evidence, Frames
 from vbench_long.dimensions.sampling import middle_frames
 from vbench_long.video import Clip
 
@@ -34,6 +35,15 @@ class VideoText(Dimension):
 
     def score_clip(self, clip: Clip, video: VideoFacts, features: Features) -> ClipScore:
         """Features of norm one."""
-        (seen,), (said,) = features["clip"], features["text"]
-        # Rounding can push the cosine of two equal vectors past 1.
-        return ClipScore(max(-1.0, min(1.0, float(seen @ said))))
+        return ClipScore(_cosine(features))
+
+    def evidence(self, clip: Clip, video: VideoFacts, features: Features) -> Evidence:
+        """The eight frames, which have one number together."""
+        together = middle_frames(clip, FRAMES)
+        return Evidence(video.prompt, frames=Frames((together,), (_cosine(features),), (1.0,)))
+
+
+def _cosine(features: Features) -> float:
+    (seen,), (said,) = features["clip"], features["text"]
+    # Rounding can push the cosine of two equal vectors past 1.
+    return max(-1.0, min(1.0, float(seen @ said)))

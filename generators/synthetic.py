@@ -136,6 +136,9 @@ def _stream(request: Request, part: str) -> Random:
     return np.random.default_rng(list(hashlib.sha256(text.encode()).digest()))
 
 
+OPTIONS = (Options,)
+
+
 @dataclass(frozen=True, slots=True)
 class Orbit:
     """A closed curve: reach in short sides of the frame, tempo in radians per second."""

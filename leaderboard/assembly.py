@@ -34,7 +34,7 @@ from vbench_long.leaderboard.scores import (
     score_run,
 )
 from vbench_long.leaderboard.statistics import Estimate, rank_intervals, run_estimates
-from vbench_long.leaderboard.text import shorten
+from vbench_long.leaderboard.text import shorten, videos_in_words
 from vbench_long.store import Run
 
 _PUBLISHED_TITLES: Final = {
@@ -225,7 +225,7 @@ def _among(cell: Cell, rank: tuple[int, int], beside: Sequence[PublishedRow]) ->
 def _lacks(s: DimensionScore) -> str:
     if s.complete:
         return ""
-    return f"{s.videos} videos scored, {s.failed} failed, {s.missing} missing"
+    return f"{videos_in_words(s.videos)} scored, {s.failed} failed, {s.missing} missing"
 
 
 def _ordered(group: Group) -> Group:

@@ -18,7 +18,7 @@ from vbench_long.leaderboard.scores import (
     results,
     score_run,
 )
-from vbench_long.leaderboard.text import aligned, csv_text, shorten, wrapped
+from vbench_long.leaderboard.text import aligned, csv_text, shorten, videos_in_words, wrapped
 from vbench_long.store import Run
 
 _WIDTH = 80
@@ -48,7 +48,7 @@ def videos_csv(run: Run) -> str:
 def run_summary_text(run: Run, rule: TotalsRule = complete_totals) -> str:
     """What `evaluate` prints at its end: the run's dimensions, then its aggregates."""
     row = score_run(run, rule)
-    lines = [f"{shorten(row.label, 60)}: {row.videos} videos, {row.status}"]
+    lines = [f"{shorten(row.label, 60)}: {videos_in_words(row.videos)}, {row.status}"]
     lines += [f"{protocol_note(run.manifest.protocol)}; protocol {row.protocol_id}", ""]
     grid = [["dimension", "score", "percent", "videos", "excluded", "failed", "missing"]]
     for s in row.scores:

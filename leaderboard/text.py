@@ -21,6 +21,11 @@ def shorten(text: str, length: int) -> str:
     return plain if len(plain) <= length else f"{plain[: length - tail - 3]}...{plain[-tail:]}"
 
 
+def videos_in_words(number: int) -> str:
+    """So many videos, and one video."""
+    return f"{number} video" if number == 1 else f"{number} videos"
+
+
 def wrapped(line: str, width: int = 80) -> list[str]:
     """A line as lines of at most `width` characters, the later ones indented."""
     return textwrap.wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)

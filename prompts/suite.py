@@ -15,6 +15,7 @@ from vbench_long.prompts import official
 from vbench_long.prompts.auxiliary import check_auxiliary
 from vbench_long.prompts.words import (
     FORM,
+    OFFICIAL_DIMENSIONS,
     check_prompt,
     check_text,
     known_dimensions,
@@ -28,6 +29,9 @@ SIZE_LIMIT = 16 * 2**20
 _NAMES = ("long", "mini", "vbench")
 _OURS = Path(__file__).with_name("long.json")
 _KEYS = ("prompt_en", "dimension", "auxiliary_info", "mini")
+
+_OF_A_LIST = OFFICIAL_DIMENSIONS[:7]
+"""What a list of prompts is judged on: the quality dimensions, which ask nothing of a prompt."""
 
 _CLIP_SECONDS = {"human_action": 10.0, "temporal_style": 10.0, "overall_consistency": 10.0}
 _SHORT_CLIP_SECONDS = 2.0
@@ -149,7 +153,9 @@ def load_suite(name_or_path: str) -> Suite:
         name_or_path: "long" (ours), "mini" (eight prompts of it), "vbench" (the official one), or
             the path of a JSON file in the official form: a list of ``{"prompt_en": text,
             "dimension": [names], "auxiliary_info": {dimension: {...}}}``. Of a dimension that must
-            know more than it is told here a run says so, prompt by prompt.
+            know more than it is told here a run says so, prompt by prompt. A file called ``.txt``
+            has one prompt per line, as VBench's lists of a category do, for the seven quality
+            dimensions.
 
     Returns:
         The suite. Entries with the same text are one prompt: a sample is (prompt, index).
@@ -179,7 +185,8 @@ def load_suite(name_or_path: str) -> Suite:
     data = _read(path)
     if _sha256(data) == official.SHA256:
         return _official(data, path)
-    return Suite(path.stem, _sha256(data), _distinct(_entries(data, path)))
+    read = _lines if path.suffix == ".txt" else _entries
+    return Suite(path.stem, _sha256(data), _distinct(read(data, path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         if path.suffix or len(path.parts) > 1:
             raise UsageError(
-                "no such suite file", str(path), f"give a JSON file or {', '.join(_NAMES)}"
+                "no such suite file", str(path), f"give a JSON or text file, or {', '.join(_NAMES)}"
             ) from None
         raise unknown("suite", str(path), _NAMES) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -225,6 +232,22 @@ def _entries(data: bytes, path: Path) -> list[_Entry]:
     if not isinstance(rows, list) or not rows:
         raise UsageError("the suite is not a list with entries", str(path), FORM)
     return [_entry(row, f"{path}, entry {number}") for number, row in enumerate(rows, start=1)]
+
+
+def _lines(data: bytes, path: Path) -> list[_Entry]:
+    try:
+        lines = data.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the suite is not UTF-8 ({error})", str(path)) from error
+    told = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not told:
+        raise UsageError("the suite has no prompt", str(path), "write one per line")
+    entries = []
+    for number, line in told:
+        where = f"{path}, line {number}"
+        text = check_text(line, "the prompt", where)
+        entries.append(_Entry(where, Prompt(text, _OF_A_LIST), False))
+    return entries
 
 
 def _refuse_constant(text: str) -> NoReturn:

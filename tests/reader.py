@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_cases import mixed_board
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from vbench_long.leaderboard.report import report_html
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
@@ -93,3 +96,28 @@ class Reader:
 
     def complaints(self) -> list[str]:
         return [entry["message"] for entry in self.chrome.get_log("browser")]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("profile")) as chrome:
+        yield chrome
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report on disk, its videos in folders beside it."""
+    folder = tmp_path_factory.mktemp("boards")
+    page = folder / "out" / "index.html"
+    page.parent.mkdir()
+    page.write_text(report_html(mixed_board(folder), page.parent), encoding="utf-8")
+    return page.as_uri()
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, address: str) -> Iterator[Reader]:
+    """The report, just opened; at the end the console must be empty and nobody got in."""
+    reader = Reader(browser, address)
+    yield reader
+    assert reader.complaints() == []
+    assert browser.title == "Leaderboard · vbench-long"

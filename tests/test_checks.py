@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from prompt_cases import AUXILIARY, entry
 from vbench_long.dimensions.temporal_flickering import TemporalFlickering
 from vbench_long.errors import UsageError
 from vbench_long.evaluation import Networks, RunConfig, evaluate
+from vbench_long.evaluation.asked import plan_samples
 from vbench_long.evaluation.checks import ask, require_whole
 from vbench_long.evaluation.choice import choose_dimensions
-from vbench_long.evaluation.evaluate import plan_samples
-from vbench_long.evaluation.samples import Planned, from_videos
+from vbench_long.evaluation.samples import Planned, file_name, from_videos
 from vbench_long.manifests import list_suite_videos, list_videos
 from vbench_long.prompts import Prompt, Suite
 from vbench_long.prompts.auxiliary import AUXILIARY_COLUMNS
@@ -122,6 +123,42 @@ def test_what_a_package_adds_judges_a_suite_only_if_it_is_named() -> None:
         config = RunConfig(Path("run"), model="synthetic", dimensions=named)
         samples = plan_samples(config, suite, dimensions).samples
         assert {s.prompt: s.dimensions for s in samples} == expected
+
+
+def test_a_suite_decides_what_is_judged_and_what_is_missing(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    suite = tmp_path / "suite.json"
+    suite.write_text(
+        json.dumps(
+            [
+                {"prompt_en": "a cat", "dimension": ["temporal_flickering", "scene"],
+                 "auxiliary_info": {"scene": {"scene": {"scene": "alley"}}}},
+                {"prompt_en": "a dog", "dimension": ["imaging_quality"]},
+            ]
+        )
+    )  # fmt: skip
+    make_video("a cat-0.mp4", folder=tmp_path / "v")
+    make_video("a bird-0.mp4", folder=tmp_path / "v")
+    config = RunConfig(tmp_path / "run", videos=tmp_path / "v", suite=str(suite))
+    with pytest.raises(UsageError, match="1 of 2 samples have no video"):
+        evaluate(config)
+    run = evaluate(replace(config, partial=True)).run
+    found = [
+        (s.video, r.dimension, r.status)
+        for s in run.samples
+        for r in run.records
+        if r.video == s.video
+    ]
+    assert found == [
+        ("a cat-0.mp4", "temporal_flickering", Status.OK),
+        (file_name("a dog", 0), "imaging_quality", Status.MISSING),
+    ]
+    make_video("a dog-0.mp4", folder=tmp_path / "v")
+    run = evaluate(config).run
+    assert [(r.video, r.status) for r in run.records] == [
+        ("a cat-0.mp4", Status.OK), ("a dog-0.mp4", Status.OK),
+    ]  # fmt: skip
 
 
 # A folder for every dimension.

@@ -11,10 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from conftest import moving_frames
+
+from vbench_long.cli import main
+from vbench_long.generators.synthetic import Options
+from vbench_long.generators.vchitect2.options import Machine, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 MakeVideo = Callable[..., Path]
@@ -192,3 +197,67 @@ def test_a_full_disk_ends_in_one_error_and_the_run_goes_on(
     assert full.stderr.count("error:") == 1 and "Traceback" not in full.stderr
     assert call(*arguments).returncode == 0
     assert tables(tmp_path / "run") == tables(tmp_path / "whole")
+
+
+# --- what a command can be told ----------------------------------------------------------------
+
+
+def help_of(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--help"])
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["generate", "evaluate"])
+def test_help_after_a_model_lists_its_options(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = help_of(command, capsys=capsys)
+    assert "--model NAME --help" in " ".join(plain.split()) and "options of vchitect2" not in plain
+    for model, options in {
+        "synthetic": Options,
+        "vchitect2": (Settings, Machine),
+        "folder": (),
+    }.items():
+        told = help_of(command, "--model", model, capsys=capsys)
+        assert told.startswith(plain) and f"options of {model}" in told
+        for kind in options if isinstance(options, tuple) else (options,):
+            for field in fields(kind):
+                (line,) = [
+                    i for i, t in enumerate(told.split("\n")) if t.startswith(f"{field.name}=")
+                ]
+                assert str(field.default) in told.split("\n")[line]
+                assert len(told.split("\n")[line + 1].strip()) > 5, field.name
+    assert "path=DIR" in help_of(command, "--model", "folder", capsys=capsys)
+    assert "checkpoint=DIR" in help_of(command, "--model", "vchitect2", capsys=capsys)
+    told = help_of(command, "--model", "vchitekt2", capsys=capsys)
+    assert "did you mean 'vchitect2'" in told
+
+
+@pytest.mark.parametrize("arguments", [("generate",), ("generate", "--model", "nobody's")])
+def test_of_the_processes_of_a_torchrun_one_speaks_of_the_command_line(
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = [*arguments, "--output", str(tmp_path / "out")]
+
+    def said() -> str:
+        try:
+            code = main(line)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        assert code == 2
+        return capsys.readouterr().err
+
+    assert "error: " in said()
+    monkeypatch.setenv("RANK", "1")
+    assert "error: " in said(), "other launchers set it too"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert not said()
+    monkeypatch.setenv("RANK", "0")
+    assert "error: " in said()
+    monkeypatch.setenv("RANK", "1")
+    assert main(["verify", str(tmp_path / "nothing")]) and "error: " in capsys.readouterr().err

@@ -212,3 +212,30 @@ def test_the_command_is_cheap_to_describe() -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+# Lists of prompts
+
+
+def test_a_list_of_prompts_is_for_the_quality_dimensions(tmp_path: Path) -> None:
+    path = tmp_path / "animal.txt"
+    path.write_bytes("\ufeffa cat\r\n\r\n  ein Hund läuft \na cat\n".encode())
+    found = load_suite(str(path))
+    assert (found.name, found.dimensions) == ("animal", OFFICIAL_DIMENSIONS[:7])
+    assert [prompt.text for prompt in found.prompts] == ["a cat", "ein Hund läuft"]
+    assert {prompt.clip_seconds for prompt in found.prompts} == {2.0}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\n \n", "no prompt"),
+        (b"a cat\nbad \x1b[31m\n", "line 2"),
+        (b"a cat\n\xff\n", "not UTF-8"),
+        (b"x" * 10_001, "10001 characters"),
+    ],
+)
+def test_bad_lists_are_refused_by_line(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "list.txt").write_bytes(data)
+    with pytest.raises(UsageError, match=message):
+        load_suite(str(tmp_path / "list.txt"))

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from report_cases import HOSTILE, beside_board, mixed_board
+from report_cases import HOSTILE, beside_board
 
 from vbench_long.leaderboard.report import report_html
 
 pytest.importorskip("selenium", reason="needs selenium, which the dev extra installs")
 
-from reader import Reader, chromium
+from reader import Reader, address, browser, page
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+__all__ = ["address", "browser", "page"]
 pytestmark = pytest.mark.browser
 
 PUBLISHED = "section[aria-labelledby=group-3]"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as chrome:
-        yield chrome
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A report on disk, its videos in folders beside it."""
-    folder = tmp_path_factory.mktemp("boards")
-    page = folder / "out" / "index.html"
-    page.parent.mkdir()
-    page.write_text(report_html(mixed_board(folder), page.parent), encoding="utf-8")
-    return page.as_uri()
-
-
-@pytest.fixture
-def page(browser: webdriver.Chrome, address: str) -> Iterator[Reader]:
-    """The report, just opened; at the end the console must be empty and nobody got in."""
-    reader = Reader(browser, address)
-    yield reader
-    assert reader.complaints() == []
-    assert browser.title == "Leaderboard · vbench-long"
 
 
 def header(name: str) -> str:

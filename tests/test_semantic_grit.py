@@ -253,6 +253,28 @@ def test_no_information_is_a_reason(name: str, auxiliary: dict[str, Any], rules:
     assert "the prompt's auxiliary information has no" in dimension.lacks(video)
 
 
+UNSAYABLE = {
+    "object_class": {"object": "Dog"},
+    "multiple_objects": {"object": "dog and café"},
+    "color": {"color": "red", "object": "Bicycle"},
+    "spatial_relationship": related("cat", "Dog", "on the left of"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rules", ["parity", "strict"])
+def test_a_name_that_is_never_said_is_a_reason_and_no_zero(name: str, rules: Rules) -> None:
+    dimension = DIMENSIONS.get(name)("reference", rules)
+    assert "cannot be" in dimension.lacks(facts(name, "a red bicycle", **UNSAYABLE[name]))
+
+
+def test_any_letters_without_capitals_may_be_said() -> None:
+    for word in ("犬", "собака", "개", "hot dog", "t - shirt", "flux capacitor"):
+        assert not DIMENSIONS.get("object_class")("reference").lacks(
+            facts("object_class", object=word)
+        )
+
+
 def test_the_object_of_a_colour_may_be_told() -> None:
     frame = [thing("тунец", caption="a red fish")]
     video = facts("color", "Красный тунец плывёт", color="red", object="тунец")
@@ -268,7 +290,7 @@ class Tiny(Networks):
 
     def build(self, name: str) -> Any:
         assert name == "grit"
-        return TinyGrit(Eager(end=1.5), self._compute)
+        return TinyGrit(Eager(end=1.5), self.compute)
 
 
 AUXILIARY = {
@@ -326,7 +348,7 @@ def test_a_broken_network_costs_all_four_and_says_so(video: Path) -> None:
     class Broken(Tiny):
         def build(self, name: str) -> Any:
             factors = {"fpn_stride16_conv1": float("nan")}
-            return TinyGrit(Eager(factors), self._compute)
+            return TinyGrit(Eager(factors), self.compute)
 
     runner = Runner(choose_dimensions(NAMES, "reference"), Broken("seeded", "cpu"))
     found = records(runner, video, **AUXILIARY)

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from vbench_long.cli import main
 from vbench_long.errors import EnvironmentFault, UsageError
 from vbench_long.generators.vchitect2.checkpoint import (
+    T5_FOLDERS,
     WEIGHTS,
     empty_transformer,
     empty_vae,
@@ -161,8 +163,11 @@ def replaced(key: str, tensor: torch.Tensor) -> Callable[[Tensors], Any]:
     [
         (lambda t: t.pop("proj_out.bias"), "lacks proj_out.bias"),
         (lambda t: t.pop(f"{BLOCK}.to_q_temp.weight"), "image model.*to_q_temp"),
-        (replaced(f"{BLOCK}.to_k.weight", torch.zeros(64, 32)), "unfit .*to_k.weight"),
-        (replaced("proj_out.bias", torch.zeros(64, dtype=torch.int8)), "unfit proj_out.bias"),
+        (replaced(f"{BLOCK}.to_k.weight", torch.zeros(64, 32)), "shapes of .*to_k.weight"),
+        (
+            replaced("proj_out.bias", torch.zeros(64, dtype=torch.int8)),
+            "floating point .* proj_out.bias",
+        ),
         (replaced("proj_out.bias", torch.full((64,), float("nan"))), "proj_out.bias holds NaN"),
     ],
     ids=["missing", "no video branch", "misshapen", "integers", "nan"],
@@ -205,6 +210,25 @@ def test_everything_that_is_absent_is_named(root: Path) -> None:
         require_layout(root)
 
 
+def test_absent_tensors_are_named_before_any_is_read(root: Path) -> None:
+    (root / "text_encoder" / "model.safetensors").unlink()
+    shard = min((root / "text_encoder_3").glob("model-*.safetensors"))
+    shard.unlink()
+    both = rf"text_encoder/model\.safetensors, text_encoder_3/{shard.name}"
+    with pytest.raises(EnvironmentFault, match=both):
+        require_layout(root)
+
+
+def test_a_text_encoder_that_is_not_wanted_may_be_absent(published: Path, root: Path) -> None:
+    for folder in T5_FOLDERS:
+        shutil.rmtree(root / folder)
+    with pytest.raises(EnvironmentFault, match="lacks text_encoder_3"):
+        load_pipeline(root, SMALL)
+    without = replace(SMALL, t5="none")
+    one, other = (load_pipeline(r, without).latents(["a"], [1]) for r in (root, published))
+    assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
@@ -221,6 +245,14 @@ def test_configs_of_other_models(root: Path, file: str, content: str, says: str)
         load_scheduler(root)
         empty_vae(root, TINY)
         load(root)
+
+
+def test_one_error_is_all_that_is_said(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The library would print a table of what does not fit."""
+    change_json(root / "text_encoder" / "config.json", hidden_size=48)
+    with pytest.raises(EnvironmentFault, match=r"lacks .* of the right shape \([0-9]+ in all\)"):
+        load_pipeline(root, SMALL)
+    assert capfd.readouterr().err == ""
 
 
 def test_text_encoders_that_do_not_fit(root: Path) -> None:

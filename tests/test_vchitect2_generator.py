@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -272,6 +273,33 @@ def test_requests_that_cannot_be_met(root: Path) -> None:
     for request in (Request("a", 0, image=image), Request("a", -1)):
         with pytest.raises(GenerationError, match=r"image|seed"):
             next(make(root).generate(request))
+
+
+def test_a_negative_prompt_never_goes_unheard(root: Path) -> None:
+    with pytest.raises(UsageError, match=r"guidance=1\.0 asks the prompt alone .*omit it"):
+        parse_options({"guidance": "1", "negative_prompt": "blur"})
+    with pytest.raises(GenerationError, match="raise guidance above 1"):
+        frames_of(make(root, guidance="0.5"), negative_prompt="blur")
+
+
+@pytest.mark.parametrize("plan", [PLANS[0], PLANS[-1]], ids=["fastest", "leanest"])
+def test_out_of_memory_says_what_would_fit(
+    root: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Settings(width=256, height=128, frames=16, steps=1)
+    machine = Machine(branches=plan.branches, blocks=plan.blocks, offload=plan.offload)
+    pipeline = load_pipeline(root, asked, machine)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(Transformer, "forward", full)
+    with pytest.raises(EnvironmentFault, match=r"out of memory .*Tried.* less memory: ") as caught:
+        pipeline.latents(["a"], [1])
+    named = re.findall(r"branches=(\S+),blocks=(\S+),offload=(\S+) takes", caught.value.fix)
+    assert (named == []) == (plan == PLANS[-1]) and len(set(named)) == len(named)
+    assert all(Plan(*words) in PLANS for words in named)
+    assert re.search(r"\b8 frames take 0\.\d GB at least", caught.value.fix)
 
 
 def test_settings_name_all_that_shapes_videos(root: Path) -> None:

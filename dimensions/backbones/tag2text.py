@@ -24,6 +24,7 @@ from transformers.models.blip.modeling_blip_text import (
 from vbench_long.dimensions.backbones.base import (
     Compute,
     TorchBackbone,
+    computing,
     not_finite,
     standardised,
     strict_load,
@@ -252,17 +253,7 @@ class Tag2Text(TorchBackbone):
 
     def features(self, items: Sequence[tuple[Frame, ...]]) -> Tensor:
         """Captions in word pieces, `PROMPT_IDS` first, filled up with zeros: (B, L)."""
-        pictures_BCHW = torch.stack([self.prepare(frame) for (frame,) in items])
-        image_BLE = self.net.image(pictures_BCHW.to(self.compute.device))
-        logits_BK = self._tag_logits(image_BLE)
-        if not logits_BK.isfinite().all():
-            raise not_finite(self, items[0][0])
-        encoded = [self.encoded(tags) for tags in self.tags(logits_BK)]
-        ids_BL, mask_BL = torch.tensor(encoded, device=self.compute.device).unbind(1)
-        speaker = Speaker(self.net.text_decoder, self.net.told(ids_BL, mask_BL, image_BLE))
-        captions = beam_search(speaker, PROMPT_IDS, len(items), self.rules, self.compute.device)
-        longest = self.rules.longest
-        return torch.tensor([c.words + [0] * (longest - len(c.words)) for c in captions])
+        return self._said(*self._seen([frame for (frame,) in items]))
 
     def rehearse(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> object:
         """See `TorchBackbone`; as if captions were as long as they may be, and said at once."""
@@ -280,9 +271,39 @@ class Tag2Text(TorchBackbone):
 
     def __call__(self, items: Sequence[tuple[Frame, ...]]) -> list[Feature]:
         """One caption per item, without the prompt: arrays of no dimension that hold a text."""
-        return [
-            np.asarray(self.caption(ids.astype(int).tolist())) for ids in super().__call__(items)
-        ]
+        return self.look(items, [""] * len(items))
+
+    def look(self, items: Sequence[tuple[Frame, ...]], views: Sequence[str]) -> list[Feature]:
+        """The caption of the frame of every item; of view "tags" the tags it is made of (T,)."""
+        frames = list(dict.fromkeys(frame for (frame,) in items))
+        asked = list(zip((frame for (frame,) in items), views, strict=True))
+        told = [i for i, frame in enumerate(frames) if (frame, "") in asked]
+        with computing(self.compute):
+            image_BLE, tags = self._seen(frames)
+            ids = self._said(image_BLE[told], [tags[i] for i in told]).tolist() if told else []
+        captions = {frames[i]: self.caption(said) for i, said in zip(told, ids, strict=True)}
+        names = {
+            frame: np.array([self.names[tag] for tag in some], object)
+            for frame, some in zip(frames, tags, strict=True)
+        }
+        return [np.asarray(captions[f]) if view == "" else names[f] for f, view in asked]
+
+    def _seen(self, frames: Sequence[Frame]) -> tuple[Tensor, list[list[int]]]:
+        """What is seen of frames, (B, L, E), and the tags that are told of each."""
+        pictures_BCHW = torch.stack([self.prepare(frame) for frame in frames])
+        image_BLE = self.net.image(pictures_BCHW.to(self.compute.device))
+        logits_BK = self._tag_logits(image_BLE)
+        if not logits_BK.isfinite().all():
+            raise not_finite(self, frames[0])
+        return image_BLE, self.tags(logits_BK)
+
+    def _said(self, image_BLE: Tensor, tags: Sequence[Sequence[int]]) -> Tensor:
+        encoded = [self.encoded(some) for some in tags]
+        ids_BL, mask_BL = torch.tensor(encoded, device=self.compute.device).unbind(1)
+        speaker = Speaker(self.net.text_decoder, self.net.told(ids_BL, mask_BL, image_BLE))
+        captions = beam_search(speaker, PROMPT_IDS, len(tags), self.rules, self.compute.device)
+        longest = self.rules.longest
+        return torch.tensor([c.words + [0] * (longest - len(c.words)) for c in captions])
 
     def _tag_logits(self, image_BLE: Tensor) -> Tensor:
         """Logits of all tags: (B, K); on a CPU one by one, for all tags of a picture are many."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -42,6 +42,14 @@ LAYOUT: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "tokenizer_3": (("spiece.model", "tokenizer.json"),),
 }
 """The folders of a checkpoint, and the files in each; of a group of files, one is enough."""
+STEMS = {
+    **dict.fromkeys(("transformer", "vae"), (WEIGHTS, WEIGHTS)),
+    **dict.fromkeys(
+        ("text_encoder", "text_encoder_2", "text_encoder_3"), ("model", "pytorch_model")
+    ),
+}
+"""The folders with tensors, and the stems of their files: safetensors, others."""
+T5_FOLDERS = ("text_encoder_3", "tokenizer_3")
 
 GET = f"get it whole with `hf download {REPOSITORY} --local-dir DIR`"
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -73,8 +81,12 @@ def find_checkpoint(name: str) -> Path:
         ) from error
 
 
-def require_layout(root: Path) -> None:
+def require_layout(root: Path, unread: Collection[str] = ()) -> None:
     """Refuse a folder that lacks something, naming all it lacks, before anything is loaded.
+
+    Args:
+        root: the checkpoint folder.
+        unread: folders in it that nobody is going to read.
 
     Raises:
         EnvironmentFault: a file of `LAYOUT`, or one with tensors, is not there.
@@ -83,10 +95,12 @@ def require_layout(root: Path) -> None:
         f"{folder}/{' or '.join(group)}"
         for folder, groups in LAYOUT.items()
         for group in groups
-        if not any((root / folder / file).is_file() for file in group)
+        if folder not in unread and not any((root / folder / file).is_file() for file in group)
     ]
-    for folder in ("transformer", "vae"):
-        files = weight_files(root / folder) or [root / folder / f"{WEIGHTS}.safetensors"]
+    for folder, (stem, _) in STEMS.items():
+        if folder in unread:
+            continue
+        files = weight_files(root / folder) or [root / folder / f"{stem}.safetensors"]
         missing += [f"{folder}/{file.name}" for file in files if not file.is_file()]
     if missing:
         raise EnvironmentFault(f"the checkpoint folder lacks {_listed(missing)}", str(root), GET)
@@ -265,29 +279,34 @@ class StoredTensors:
                 where,
                 GET,
             )
-        unfit = [
-            name
-            for name, shape in shapes.items()
-            if name not in missing and self._forms[name] != (shape, True)
-        ]
-        for what, names in (("lacks", missing), ("has unfit", unfit)):
+        there = {name: self._forms[name] for name in shapes if name not in missing}
+        misshapen = [name for name, (shape, _) in there.items() if shape != shapes[name]]
+        whole = [name for name, (_, floats) in there.items() if not floats]
+        for what, names in (
+            ("the checkpoint lacks", missing),
+            ("it is of another size of model: the config does not fit the shapes of", misshapen),
+            ("numbers of floating point are wanted, and there are others in", whole),
+        ):
             if names:
-                raise EnvironmentFault(f"the checkpoint {what} {_listed(names)}", where, GET)
+                raise EnvironmentFault(f"{what} {_listed(names)}", where, GET)
         if unknown := [name for name in self._forms if name not in shapes]:
             LOG.warning("%s: tensors nobody wants: %s", where, _listed(unknown))
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The files with a component's tensors: one, or the shards its index names; or none."""
-    index = folder / f"{WEIGHTS}.safetensors.index.json"
-    if index.is_file():
-        shards = read_json(index).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise EnvironmentFault("the index names no shards", str(index), GET)
-        # Names alone: an index has no business in other folders.
-        return [folder / Path(str(shard)).name for shard in dict.fromkeys(shards.values())]
-    files = [folder / f"{WEIGHTS}{suffix}" for suffix in (".safetensors", ".bin")]
-    return [file for file in files if file.is_file()][:1]
+    safe, other = STEMS.get(folder.name, (WEIGHTS, WEIGHTS))
+    for name in (f"{safe}.safetensors", f"{other}.bin"):
+        file, index = folder / name, folder / f"{name}.index.json"
+        if index.is_file():
+            shards = read_json(index).get("weight_map")
+            if not isinstance(shards, dict) or not shards:
+                raise EnvironmentFault("the index names no shards", str(index), GET)
+            # Names alone: an index has no business in other folders.
+            return [folder / Path(str(shard)).name for shard in dict.fromkeys(shards.values())]
+        if file.is_file():
+            return [file]
+    return []
 
 
 def _listed(names: list[str]) -> str:

@@ -25,24 +25,34 @@ from vbench_long.generators.vchitect2.loading import (
     load_pipeline,
     log_peak,
     network_dtype,
+    unread,
 )
-from vbench_long.generators.vchitect2.options import FPS, Options, parse_options
+from vbench_long.generators.vchitect2.options import (
+    FPS,
+    Machine,
+    Options,
+    Settings,
+    negative_in_vain,
+    parse_options,
+)
 from vbench_long.generators.vchitect2.parallel import ALONE
 from vbench_long.generators.vchitect2.pipeline import Pipeline
 from vbench_long.video import Image, file_sha256
 
 LOG = logging.getLogger("vbench_long")
+OPTIONS = (Settings, Machine)
 REVISION = 1  # Raised when the same request gives other pixels beyond rounding.
 
 
 def create(options: Mapping[str, str]) -> Vchitect2:
     """Build the generator from text: ``checkpoint=DIR,aspect=16:9,seconds=10,steps=50``.
 
-    The options are those of `Settings` and `Machine` and three more, see `parse_options`. Nothing
-    is loaded before the first video.
+    `checkpoint` names the folder; without it, the Hugging Face cache is looked at. `aspect` (16:9,
+    9:16, 3:2, 2:3, 4:3, 3:4, 1:1) stands for a width and height, `seconds` for frames. The others
+    are the fields of `Settings`, which shape a video, and of `Machine`, which do not.
 
     With ``parallel=...`` only the first process of a `torchrun` comes back from here. The others
-    stay to help it with each video, and end with it.
+    stay to help it with each video, and end with it. Nothing is loaded before the first video.
 
     Raises:
         UsageError: an unknown option, or a value out of range; or `parallel` does not suit the
@@ -85,7 +95,7 @@ class Vchitect2:
     def __init__(self, options: Options, crew: Crew | None = None) -> None:
         self._options, self._crew = options, crew
         self._root = find_checkpoint(options.checkpoint)
-        require_layout(self._root)
+        require_layout(self._root, unread(options.settings))
         self._device = find_device(options.machine.device)
         asked, shared = options.settings, options.machine.parallel
         self._team = (
@@ -119,7 +129,8 @@ class Vchitect2:
 
         Raises:
             GenerationError: the request gives a first frame, which only ``image=experimental``
-                allows, or a seed out of range; or nothing comes of it.
+                allows, a negative prompt that goes unheard, or a seed out of range; or nothing
+                comes of it.
             EnvironmentFault: the checkpoint cannot be loaded, or the memory does not suffice; or
                 another process fails.
         """
@@ -142,6 +153,8 @@ class Vchitect2:
                 request.prompt,
                 "give none, or try image=experimental",
             )
+        if request.negative_prompt and self._options.settings.guidance <= 1:
+            raise GenerationError(*negative_in_vain(self._options.settings.guidance))
         negatives = [request.negative_prompt] if request.negative_prompt else []
         images = [] if request.image is None else [request.image]
         steps = self._options.settings.steps

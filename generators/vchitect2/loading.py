@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 
 from vbench_long.errors import EnvironmentFault
 from vbench_long.generators.vchitect2.checkpoint import (
+    T5_FOLDERS,
     empty_transformer,
     empty_vae,
     fill_transformer,
@@ -54,6 +55,7 @@ class Blueprint:
         decode_dtype: of the autoencoder.
         plan: how it fits.
         estimate: bytes it takes at most on the device.
+        leaner: options that take less, and how much; empty if none do.
     """
 
     transformer: Transformer
@@ -63,6 +65,7 @@ class Blueprint:
     decode_dtype: torch.dtype
     plan: Plan
     estimate: int
+    leaner: str
 
 
 def draw_up(root: Path, settings: Settings, machine: Machine, team: Team = ALONE) -> Blueprint:
@@ -74,7 +77,7 @@ def draw_up(root: Path, settings: Settings, machine: Machine, team: Team = ALONE
         UsageError: frames larger than the model's table of positions.
     """
     device = find_device(machine.device)
-    require_layout(root)
+    require_layout(root, unread(settings))
     scaling = settings.rope_scaling_factor
     transformer = empty_transformer(root, {"rope_scaling_factor": scaling} if scaling else {})
     config = transformer.config
@@ -91,8 +94,11 @@ def draw_up(root: Path, settings: Settings, machine: Machine, team: Team = ALONE
         pixel=3 * vae.config.block_out_channels[1] * decode_dtype.itemsize,
         decoded=machine.decode_frames,
     )
-    plan, estimate = _plan(config, settings, sizes, machine, device, team)
-    return Blueprint(transformer, vae, device, dtype, decode_dtype, plan, estimate)
+    shape = VideoShape(settings.width, settings.height, team.most_frames(settings.frames))
+    plan = _plan(config, shape, sizes, machine, device, team)
+    estimate = peak_bytes(config, shape, plan, sizes)
+    leaner = _leaner(config, shape, sizes, estimate)
+    return Blueprint(transformer, vae, device, dtype, decode_dtype, plan, estimate, leaner)
 
 
 def load_pipeline(
@@ -123,7 +129,7 @@ def load_pipeline(
         for block in transformer.transformer_blocks:
             block.compile(dynamic=False)
     frames = machine.decode_frames
-    return Pipeline(parts, settings, plan, drawn.device, frames, drawn.estimate, team)
+    return Pipeline(parts, settings, plan, drawn.device, frames, drawn.estimate, team, drawn.leaner)
 
 
 def find_device(name: str) -> torch.device:
@@ -143,6 +149,11 @@ def find_device(name: str) -> torch.device:
     return torch.device(found if name == "auto" else name)
 
 
+def unread(settings: Settings) -> tuple[str, ...]:
+    """Folders of a checkpoint that these settings need nothing of."""
+    return T5_FOLDERS if settings.t5 == "none" else ()
+
+
 def network_dtype(settings: Settings, device: torch.device) -> torch.dtype:
     """Of the transformer and the text encoders."""
     if settings.dtype == "auto":
@@ -152,14 +163,13 @@ def network_dtype(settings: Settings, device: torch.device) -> torch.dtype:
 
 def _plan(
     config: TransformerConfig,
-    settings: Settings,
+    shape: VideoShape,
     sizes: Sizes,
     machine: Machine,
     device: torch.device,
     team: Team,
-) -> tuple[Plan, int]:
-    """The first plan that `machine` leaves open and that fits, and its bytes."""
-    shape = VideoShape(settings.width, settings.height, team.most_frames(settings.frames))
+) -> Plan:
+    """The first plan that `machine` leaves open and that fits."""
     branches = machine.branches
     if team.branches or (branches == "auto" and device.type == "cpu"):
         branches = "in-turn"  # What one prompt needs stays in the caches, of two it does not.
@@ -183,7 +193,28 @@ def _plan(
             str(device),
             f"{most} frames of this size would fit" if most else "try a smaller size, or t5=int8",
         )
-    return plan, peak_bytes(config, shape, plan, sizes)
+    return plan
+
+
+def _leaner(config: TransformerConfig, shape: VideoShape, sizes: Sizes, estimate: int) -> str:
+    """What takes less than `estimate` bytes: the fastest way, the leanest, half the frames."""
+    ways = [
+        (peak_bytes(config, shape, plan, sizes), plan)
+        for plan in PLANS
+        if peak_bytes(config, shape, plan, sizes) < 0.9 * estimate
+    ]
+    options = [
+        f"branches={plan.branches},blocks={plan.blocks},offload={plan.offload}"
+        f" takes about {used / 1e9:.1f} GB"
+        for used, plan in dict.fromkeys(
+            [ways[0], min(ways, key=lambda way: way[0])] if ways else []
+        )
+    ]
+    if shape.frames > 1:
+        half = replace(shape, frames=shape.frames // 2)
+        used = min(peak_bytes(config, half, plan, sizes) for plan in PLANS)
+        options.append(f"{half.frames} frames take {used / 1e9:.1f} GB at least")
+    return ", ".join(options)
 
 
 def log_peak(pipeline: Pipeline) -> None:

@@ -41,7 +41,8 @@ class Settings:
         frames: 8 a second; published videos have 40.
         steps: from noise to picture.
         guidance: strength of the prompt; 1 or less asks the prompt alone, in half the time.
-        guidance_schedule: a name of `GUIDANCE`; "reference" needs 100 steps for what it was.
+        guidance_schedule: over the steps; "reference" is the published program's, which is erratic
+            and takes 100 steps to be what it was.
         negative_prompt: what videos must not show, where a request does not say.
         rope_scaling_factor: frames are placed in time as if the video were this much shorter;
             0 for what the checkpoint says. frames / 40 is worth a try for longer videos.
@@ -50,8 +51,8 @@ class Settings:
         reuse: change of the first block below which the others' work is reused; 0 never does.
         dtype: of the networks; "auto" is bfloat16 on accelerators and float32 on CPUs.
         decode_dtype: of the autoencoder.
-        t5: see `T5Mode`.
-        image: "experimental" lets a request give the first frame; see `image.py`.
+        t5: the large text encoder: on the "device", there in 8 bits ("int8"), on the "cpu", "none".
+        image: "experimental" lets a request give the first frame; the model was not trained for it.
 
     Raises:
         UsageError: a value that no video can have; the nearest possible size is named.
@@ -80,6 +81,17 @@ class Settings:
         _require_range("guidance", self.guidance, 0, 100)
         _require_range("rope_scaling_factor", self.rope_scaling_factor, 0, 1000)
         _require_range("reuse", self.reuse, 0, 1)
+        if self.negative_prompt and self.guidance <= 1:
+            raise UsageError(*negative_in_vain(self.guidance))
+
+
+def negative_in_vain(guidance: float) -> tuple[str, str, str]:
+    """What, where and how to mend it, where a negative prompt would go unheard."""
+    return (
+        f"guidance={guidance} asks the prompt alone",
+        "the negative prompt",
+        "omit it, or raise guidance above 1",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,8 @@ class Machine:
         device: "auto" for the best there is.
         branches: prompt and negative prompt "together" or "in-turn"; "auto" by memory.
         blocks: of the transformer, run "whole" or in "pieces"; "auto" by memory.
-        offload: see `Offload`; "auto" by memory.
+        offload: what leaves the device when idle: nothing; the "text" encoders; every network, with
+            "model"; and all blocks but the one at work, with "sequential"; "auto" by memory.
         compile: the transformer's blocks, which takes a minute once; "auto" on CUDA.
         decode_frames: frames decoded at once.
         parallel: what the processes of a `torchrun` share out: "frames", "guidance" or "both".

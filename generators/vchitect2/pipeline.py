@@ -68,6 +68,7 @@ class Pipeline:
         estimate: bytes on the device at most.
         team: processes that share its videos; each of them calls `latents` with the same arguments
             and gets the same latents.
+        leaner: what to try where the memory does not suffice.
 
     Attributes:
         device: where networks work.
@@ -83,8 +84,9 @@ class Pipeline:
         decode_frames: int = 4,
         estimate: int = 0,
         team: Team = ALONE,
+        leaner: str = "blocks=pieces, branches=in-turn, offload=sequential, or fewer frames",
     ) -> None:
-        self.device, self.estimate = device, estimate
+        self.device, self.estimate, self._leaner = device, estimate, leaner
         self._parts, self._settings, self._plan = parts, settings, plan
         self._decode_frames, self._team = decode_frames, team
         self._dtype = parts.transformer.proj_out.weight.dtype
@@ -134,7 +136,7 @@ class Pipeline:
         schedule = make_schedule(
             self._parts.scheduler, settings.steps, settings.guidance, settings.guidance_schedule
         )
-        with memory_faults():
+        with memory_faults(self._leaner):
             negatives = negative_prompts or [settings.negative_prompt] * len(prompts)
             velocity = self._velocity(prompts, negatives)
             first = self._first_frames(images) if images else None
@@ -155,7 +157,7 @@ class Pipeline:
         """
         vae = self._parts.vae
         scale, shift = vae.config.scaling_factor, vae.config.shift_factor
-        with memory_faults(), self._at_work(vae):
+        with memory_faults(self._leaner), self._at_work(vae):
             for part_NCHW in torch.split(latents_FCHW, self._decode_frames):
                 unscaled_NCHW = (part_NCHW / scale + shift).to(self.device, vae.dtype)
                 yield from as_images(vae.decode(unscaled_NCHW).sample)
@@ -231,8 +233,11 @@ def as_images(pixels_N3HW: Tensor) -> Iterator[Image]:
 
 
 @contextmanager
-def memory_faults() -> Iterator[None]:
+def memory_faults(leaner: str) -> Iterator[None]:
     """Say what helps when the memory does not suffice.
+
+    Args:
+        leaner: what takes less.
 
     Raises:
         EnvironmentFault: instead of the library's error.
@@ -245,6 +250,5 @@ def memory_faults() -> Iterator[None]:
         raise EnvironmentFault(
             f"out of memory ({str(error).splitlines()[0][:120]})",
             "vchitect2",
-            "try blocks=pieces, branches=in-turn, offload=model, then offload=sequential; or fewer"
-            " frames",
+            f"less memory: {leaner or 'a smaller size'}",
         ) from error

@@ -209,18 +209,29 @@ def _pretrained(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
     if named[0] != kind.__name__:
         raise EnvironmentFault(f"{named[0] or 'nothing'} is no {kind.__name__}", str(folder), GET)
     library_logging.disable_progress_bar()
+    loud = library_logging.get_verbosity()
+    library_logging.set_verbosity_error()  # Its report on what is missing is a page long.
     try:
         encoder, report = kind.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, output_loading_info=True
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # They are in the report.
         )
     # What the parsers raise differs from file to file, and means the same to a user.
     except Exception as error:
         raise EnvironmentFault(
             f"the text encoder cannot be read ({error})", str(folder), GET
         ) from error
-    if lacking := sorted(report["missing_keys"] | report["mismatched_keys"]):
+    finally:
+        library_logging.set_verbosity(loud)
+    misshapen = {name for name, *_ in report["mismatched_keys"]}
+    if lacking := sorted(report["missing_keys"] | misshapen):
         raise EnvironmentFault(
-            f"the text encoder lacks {lacking[0]} ({len(lacking)} in all)", str(folder), GET
+            f"the text encoder lacks {lacking[0]} of the right shape ({len(lacking)} in all)",
+            str(folder),
+            GET,
         )
     return encoder.eval().requires_grad_(False)
 

@@ -15,7 +15,14 @@ from vbench_long.leaderboard.gate.comparison import Change, Comparison, Finding,
 from vbench_long.leaderboard.gate.pairing import Lack
 from vbench_long.leaderboard.gate.significance import POWER
 from vbench_long.leaderboard.protocols import protocol_note
-from vbench_long.leaderboard.text import aligned, markdown, printable, shorten, wrapped
+from vbench_long.leaderboard.text import (
+    aligned,
+    markdown,
+    printable,
+    shorten,
+    videos_in_words,
+    wrapped,
+)
 from vbench_long.records import describe_differences
 from vbench_long.store import Run
 
@@ -188,7 +195,7 @@ def _signed(raw: float | None) -> str:
 
 
 def _name(run: Run) -> str:
-    videos = f"{len(run.samples)} videos"
+    videos = videos_in_words(len(run.samples))
     return f"{shorten(run.manifest.name, 60)} ({shorten(str(run.folder), 120)}), {videos}"
 
 
@@ -230,7 +237,7 @@ def _list(names: Iterable[str]) -> str:
 
 def _count(lacking: Sequence[Lack]) -> str:
     videos = len({(one.prompt, one.index) for one in lacking})
-    return f"{len(lacking)} scores of {videos} video{'s' if videos > 1 else ''}"
+    return f"{len(lacking)} scores of {videos_in_words(videos)}"
 
 
 def _lacks(lacking: Sequence[Lack]) -> Iterator[str]:

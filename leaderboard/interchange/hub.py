@@ -11,7 +11,7 @@ from typing import Final
 from vbench_long.errors import UsageError
 from vbench_long.leaderboard.scores import AGGREGATES, SCALES, percent, score_run
 from vbench_long.leaderboard.statistics import Estimate, run_estimates
-from vbench_long.leaderboard.text import printable
+from vbench_long.leaderboard.text import printable, videos_in_words
 from vbench_long.provenance import environment
 from vbench_long.store import Run
 
@@ -92,7 +92,7 @@ def _entries(run: Run) -> Iterator[_Entry]:
             yield _Entry(s.dimension, s.score, note)
     for name in AGGREGATES:
         if (value := scored.aggregate(name)) is not None:
-            note = f"{scored.videos} videos, {_error(sure.aggregates[name])}"
+            note = f"{videos_in_words(scored.videos)}, {_error(sure.aggregates[name])}"
             yield _Entry(name.lower(), value, note)
 
 

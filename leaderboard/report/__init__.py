@@ -7,16 +7,14 @@ make them sort, filter, draw, compare and drill down.
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vbench_long.leaderboard.board import Leaderboard
+from vbench_long.leaderboard.report import shell
 from vbench_long.leaderboard.report.data import BAR_WIDTH, page_data, sections
 from vbench_long.leaderboard.report.media import Media
 
@@ -39,9 +37,9 @@ def report_html(board: Leaderboard, folder: Path, media: Media = "linked") -> st
             where they lie; "none" leaves out both.
     """
     shown = sections(board)
-    style = files(__package__).joinpath("page/report.css").read_text(encoding="utf-8")
+    style = shell.style(__package__, "page/report.css")
     script = _script()
-    template = _environment().get_template("report.html.j2")
+    template = shell.environment(__package__).get_template("report.html.j2")
     page = template.render(
         sections=shown,
         models=len(board.rows),
@@ -49,25 +47,11 @@ def report_html(board: Leaderboard, folder: Path, media: Media = "linked") -> st
         has_runs=any(row.run for row in board.rows),
         data=page_data(shown, folder, media),
         bar_width=BAR_WIDTH,
-        policy=_policy(script, style),
+        policy=shell.policy(style, script),
         style=Markup(style),
         script=Markup(script),
     )
     return page.encode("utf-8", "replace").decode()  # half a surrogate pair has no UTF-8
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # `tojson` writes every character beyond ASCII, and < > & ', as an escape of JSON.
-    compact = {"separators": (",", ":"), "allow_nan": False}
-    environment.policies["json.dumps_kwargs"] = compact
-    return environment
 
 
 def _script() -> str:
@@ -75,26 +59,3 @@ def _script() -> str:
     parts = (files(__package__).joinpath(f"page/{name}.js") for name in _SCRIPTS)
     text = "\n".join(part.read_text(encoding="utf-8") for part in parts)
     return f'(() => {{\n"use strict";\n{text}}})();\n'
-
-
-def _policy(script: str, style: str) -> str:
-    """A Content-Security-Policy under which this script and style alone work.
-
-    Chromium lets a page opened from disk play files as 'self'; `file:` says so to browsers that
-    give such a page no origin. A page from a server cannot use it.
-    """
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src '{_hash(script)}'",
-            f"style-src '{_hash(style)}'",
-            "img-src data:",
-            "media-src 'self' file:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

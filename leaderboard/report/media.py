@@ -61,7 +61,7 @@ def take(path: Path, sha256: str, frames: Collection[int]) -> Footage:
         posters: dict[int, str] = {}
         for frame in read_frames(info):
             if frame.index in wanted:
-                posters[frame.index] = _poster(frame.rgb)
+                posters[frame.index] = jpeg(frame.rgb, POSTER_WIDTH)
             if frame.index >= last:
                 break
         return Footage(None if info.codec == "images" else info.fps, posters)
@@ -69,14 +69,22 @@ def take(path: Path, sha256: str, frames: Collection[int]) -> Footage:
         return Footage(None, {}, "the file cannot be read any more")
 
 
-def _poster(rgb: Image) -> str:
+def shrunk(rgb: Image, width: int) -> Image:
+    """A picture of at most `width` pixels across; smaller ones keep their size."""
     import cv2
 
-    height, width = rgb.shape[:2]
-    if width > POSTER_WIDTH:
-        size = (POSTER_WIDTH, max(1, round(height * POSTER_WIDTH / width)))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(rgb.dtype)
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    height, across = rgb.shape[:2]
+    if across <= width:
+        return rgb
+    size = (width, max(1, round(height * width / across)))
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(rgb.dtype)
+
+
+def jpeg(rgb: Image, width: int) -> str:
+    """A picture of at most `width` pixels across as a `data:` address."""
+    import cv2
+
+    bgr = cv2.cvtColor(shrunk(rgb, width), cv2.COLOR_RGB2BGR)
     _, coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return f"data:image/jpeg;base64,{base64.b64encode(coded.tobytes()).decode()}"
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
 from importlib import import_module
 from keyword import iskeyword
 
 from vbench_long import __version__
-from vbench_long.errors import VBenchLongError
+from vbench_long.cli.model import Help
+from vbench_long.errors import UsageError, VBenchLongError
 
 COMMANDS = (
     "evaluate",
     "generate",
     "leaderboard",
     "compare",
+    "explain",
     "verify",
     "import",
     "export",
@@ -51,15 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             description=module.__doc__,
             epilog=EXIT_CODES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
         )
+        command.add_argument("-h", "--help", action=Help)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
-    options = parser.parse_args(arguments)
+    with redirect_stderr(io.StringIO()) if _echoes() else nullcontext():
+        options = parser.parse_args(arguments)
     _log_to_stderr(logging.DEBUG if options.verbose else logging.INFO)
     try:
         return int(options.run(options))
     except VBenchLongError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if not (isinstance(error, UsageError) and _echoes()):
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
@@ -68,6 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of stdout went away; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _echoes() -> bool:
+    """Whether the first process of a `torchrun` says the same about the command line as this one.
+
+    Other launchers start processes that need not have the same command line.
+    """
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
 
 
 class _Format(logging.Formatter):

@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--suite", metavar="NAME|FILE",
-        help="long, mini, vbench, or a file in VBench's schema; default: long with --model, none"
-        " with --videos",
+        help="long, mini, vbench, a file in VBench's schema, or a .txt with a prompt per line;"
+        " default: long with --model, none with --videos",
     )  # fmt: skip
     parser.add_argument("--name", default="", help="the model's name in tables")
     parser.add_argument("--seed", type=int, default=0, help="shifts the seeds of generated samples")

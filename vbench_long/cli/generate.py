@@ -28,13 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `generate`."""
     parser.add_argument(
         "--model", required=True, metavar="NAME",
-        help="the generator: synthetic, folder (hands out videos that are there; --model-args"
-        " path=DIR), or one that another package brings",
+        help="the generator: vchitect2, synthetic, folder (hands out videos that are there;"
+        " --model-args path=DIR), or one that another package brings",
     )  # fmt: skip
     add_model_arguments(parser)
     parser.add_argument(
         "--suite", metavar="NAME|FILE",
-        help="long (the default), mini, vbench, or a file in VBench's schema",
+        help="long (the default), mini, vbench, a file in VBench's schema, or a .txt with a prompt"
+        " per line",
     )  # fmt: skip
     parser.add_argument(
         "--prompt", action="append", default=[], dest="prompts", metavar="TEXT",
@@ -60,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--image", type=Path, metavar="FILE",
-        help="first frame of every video, for generators that start from one",
+        help="first frame of every video, for generators that start from one (vchitect2 does so"
+        " with --model-args image=experimental; it was not trained for it)",
     )  # fmt: skip
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be made, and make nothing"

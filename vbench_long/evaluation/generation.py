@@ -13,7 +13,7 @@ from vbench_long.evaluation.making import Making
 from vbench_long.evaluation.samples import from_suite
 from vbench_long.evaluation.video_folder import VideoFolder, videos_there
 from vbench_long.generators import GENERATORS, Generator, Outline, Report
-from vbench_long.generators.base import to_nobody
+from vbench_long.generators.base import GeneratorFactory, to_nobody
 from vbench_long.manifests import MANIFEST
 from vbench_long.prompts import Suite, check_prompt, known_dimensions, load_suite, suite_of
 from vbench_long.records import Sample
@@ -164,13 +164,22 @@ def build_generator(name: str, options: Mapping[str, str]) -> Generator:
         UsageError: there is none, or it has no such options.
         EnvironmentFault: a package that it needs is not installed.
     """
+    return find_generator(name)(options)
+
+
+def find_generator(name: str) -> GeneratorFactory:
+    """What builds the generator called `name`.
+
+    Raises:
+        UsageError: there is none.
+        EnvironmentFault: a package that it needs is not installed.
+    """
     try:
-        create = GENERATORS.get(name)
+        return GENERATORS.get(name)
     except ImportError as error:
         raise EnvironmentFault(
             f"the generator '{name}' cannot be loaded ({error})", "", "install what it needs"
         ) from error
-    return create(options)
 
 
 def _is_made(folder: VideoFolder, sample: Sample, on_step: Report) -> bool:
@@ -202,7 +211,11 @@ def _plan(config: GenerateConfig) -> tuple[Making, Sequence[Sample]]:
         image,
     )
     if image is not None and making.outline and not making.outline.takes_image:
-        raise UsageError(f"{config.model} starts from no image", str(config.image), "omit --image")
+        raise UsageError(
+            f"{config.model} starts from no image",
+            str(config.image),
+            f"omit --image, or see whether `generate --model {config.model} --help` has a way",
+        )
     return making, samples
 
 

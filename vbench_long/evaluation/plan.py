@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from vbench_long.dimensions import ClipScore, Dimension, Feature, Item, VideoFacts
 from vbench_long.dimensions.base import Features, Items
@@ -14,6 +15,9 @@ Key = tuple[str, Item]
 
 Ask = Callable[[Dimension, Clip, VideoFacts], Items]
 """What a dimension wants for a clip of a video."""
+
+Purpose = Literal["scores", "evidence"]
+"""What a pass is for: "evidence" is scores and what they are made of, so nothing is cut short."""
 
 Found = Mapping[Key, Feature]
 """The feature of every (backbone, item) that was computed."""
@@ -44,12 +48,14 @@ class VideoPlan:
         frames: how many frames the video has.
         scenes: in order.
         dimensions: what is scored.
+        purpose: whether somebody wants to look, too.
     """
 
     facts: VideoFacts
     frames: int
     scenes: tuple[ScenePlan, ...]
     dimensions: tuple[Dimension, ...]
+    purpose: Purpose = "scores"
 
     def clips(self) -> list[Clip]:
         """All clips, in order."""
@@ -70,6 +76,9 @@ class VideoPlan:
                 for clip in scene.seen:
                     for role, items in ask(dimension, clip, self.facts).items():
                         yield dimension, clip, roles[role], items
+                    if self.purpose == "evidence":  # Of no clip: so it is never settled.
+                        for role, items in dimension.evidence_items(clip, self.facts).items():
+                            yield dimension, None, roles[role], items
 
 
 def roles_of(dimension: Dimension) -> Mapping[str, str]:
@@ -83,6 +92,7 @@ def plan_video(
     seconds: float,
     dimensions: Sequence[Dimension],
     encoded: bool = False,
+    purpose: Purpose = "scores",
 ) -> VideoPlan:
     """Cut the scenes into clips.
 
@@ -92,6 +102,7 @@ def plan_video(
         seconds: clip length.
         dimensions: what is scored.
         encoded: whether backbones see each clip after an encode of its own.
+        purpose: what the pass is for.
 
     Raises:
         VideoError: the frame rate allows no clip.
@@ -111,7 +122,7 @@ def plan_video(
         firsts = tuple(Clip(offset + i, offset + i + 1, number) for i in range(len(clips)))
         offset += len(firsts) if len(firsts) > 1 else 0  # One clip has no fast branch.
         planned.append(ScenePlan(clips, tuple(seen), firsts))
-    return VideoPlan(facts, scenes[-1].stop, tuple(planned), tuple(dimensions))
+    return VideoPlan(facts, scenes[-1].stop, tuple(planned), tuple(dimensions), purpose)
 
 
 def score_video(plan: VideoPlan, dimension: Dimension, found: Found) -> list[ClipScore]:

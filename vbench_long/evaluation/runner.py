@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -16,13 +16,30 @@ from vbench_long.dimensions import Backbone, ClipScore, Dimension, VideoFacts
 from vbench_long.dimensions.base import PromptFacts, backbone_and_view
 from vbench_long.errors import VideoError
 from vbench_long.evaluation.networks import Networks
-from vbench_long.evaluation.plan import VideoPlan, plan_video, roles_of, score_video
+from vbench_long.evaluation.plan import Purpose, VideoPlan, plan_video, roles_of, score_video
 from vbench_long.evaluation.stream import Counts, Pass, ahead, count, encoded_again
 from vbench_long.records import Record, Sample, Status
 from vbench_long.video import Scene, VideoInfo, probe, read_frames
 from vbench_long.video.scenes import find_scenes
 
 LOG = logging.getLogger("vbench_long")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One pass over one video.
+
+    Attributes:
+        info: the file.
+        plan: what was asked for.
+        done: what was found.
+        records: of every dimension.
+    """
+
+    info: VideoInfo
+    plan: VideoPlan
+    done: Pass
+    records: list[Record]
 
 
 class Runner:
@@ -57,34 +74,49 @@ class Runner:
         Raises:
             EnvironmentFault: the machine, not the video, is at fault.
         """
-        told = PromptFacts(sample.prompt, sample.auxiliary)
-        asked = [self._dimensions[name] for name in names]
-        lacks = {d.name: why for d in asked if (why := d.lacks(told))}
-        records = [
-            Record(sample.video, name, Status.MISSING, error=why) for name, why in lacks.items()
-        ]
-        dimensions = [dimension for dimension in asked if dimension.name not in lacks]
-        if not dimensions:
-            return records
-        before = dict(self.counts.seconds)
+        missing = self.lacking(sample, names)
+        lacks = {record.dimension for record in missing}
+        able = [name for name in names if name not in lacks]
+        if not able:
+            return missing
         try:
-            plan, done, notes = self._measure(sample, path, dimensions)
+            return missing + self.look(sample, path, able, "scores").records
         except VideoError as error:
             why = _inside(error, path)
-            return records + [
-                Record(sample.video, d.name, Status.FAILED, error=why) for d in dimensions
-            ]
-        return records + [self._record(sample, plan, done, notes, d, before) for d in dimensions]
+            return missing + [Record(sample.video, name, Status.FAILED, error=why) for name in able]
+
+    def lacking(self, sample: Sample, names: Sequence[str]) -> list[Record]:
+        """A record for each of the dimensions `names` that cannot judge the sample's prompt."""
+        told = PromptFacts(sample.prompt, sample.auxiliary)
+        lacks = {name: self._dimensions[name].lacks(told) for name in names}
+        return [
+            Record(sample.video, name, Status.MISSING, error=why)
+            for name, why in lacks.items()
+            if why
+        ]
+
+    def look(self, sample: Sample, path: Path, names: Sequence[str], purpose: Purpose) -> Look:
+        """Score `sample` on dimensions that can judge its prompt, and keep what was found.
+
+        Raises:
+            VideoError: the video cannot be judged.
+            EnvironmentFault: the machine, not the video, is at fault.
+        """
+        dimensions = [self._dimensions[name] for name in names]
+        before = dict(self.counts.seconds)
+        info = probe(path, self._image_rate)
+        plan, done, notes = self._measure(sample, info, dimensions, purpose)
+        records = [self._record(sample, plan, done, notes, d, before) for d in dimensions]
+        return Look(info, plan, done, records)
 
     def _measure(
-        self, sample: Sample, path: Path, dimensions: Sequence[Dimension]
+        self, sample: Sample, info: VideoInfo, dimensions: Sequence[Dimension], purpose: Purpose
     ) -> tuple[VideoPlan, Pass, list[str]]:
-        info = probe(path, self._image_rate)
         scenes = self._scenes(sample.video, info)
         notes: list[str] = []
         for _ in range(2):
             before = self.counts.frames[sample.video]
-            plan, done = self._one_pass(sample, info, scenes, dimensions)
+            plan, done = self._one_pass(sample, info, scenes, dimensions, purpose)
             decoded = self.counts.frames[sample.video] - before
             if decoded == plan.frames:
                 break
@@ -92,7 +124,8 @@ class Runner:
             notes = [f"{info.frames} packets, {decoded} frames decode"]
             scenes = [Scene(0, decoded)]
         else:
-            raise VideoError("the video decodes differently each time", str(path), "re-encode it")
+            what = "the video decodes differently each time"
+            raise VideoError(what, str(info.path), "re-encode it")
         if info.declared and info.declared != decoded:
             notes.append(f"the header says {info.declared} frames, {decoded} decode")
         for note in notes:
@@ -106,7 +139,12 @@ class Runner:
         return find_scenes(counted, info.fps, self._scene_threshold)
 
     def _one_pass(
-        self, sample: Sample, info: VideoInfo, scenes: list[Scene], dimensions: Sequence[Dimension]
+        self,
+        sample: Sample,
+        info: VideoInfo,
+        scenes: list[Scene],
+        dimensions: Sequence[Dimension],
+        purpose: Purpose,
     ) -> tuple[VideoPlan, Pass]:
         self.counts.decodes[sample.video] += 1
         with ahead(read_frames(info)) as frames:
@@ -117,7 +155,9 @@ class Runner:
                 )
             height, width = first.rgb.shape[:2]
             facts = VideoFacts(width, height, info.fps, sample.prompt, sample.auxiliary)
-            plan = plan_video(facts, scenes, sample.clip_seconds, dimensions, self._encoded)
+            plan = plan_video(
+                facts, scenes, sample.clip_seconds, dimensions, self._encoded, purpose
+            )
             done = Pass(plan, self._backbone, self.counts)
             source = count(chain([first], frames), self.counts.frames, sample.video)
             done.run(encoded_again(source, plan) if self._encoded else source)

@@ -24,14 +24,11 @@ from vbench_long.dimensions.backbones.grit.network import GritShape, load
 from vbench_long.dimensions.backbones.grit.text import Memory
 from vbench_long.dimensions.backbones.wordpiece import sentence, vocabulary
 from vbench_long.dimensions.base import Feature
-from vbench_long.dimensions.detections import Detection, as_feature
+from vbench_long.dimensions.detections import Detection, as_feature, seen_size
 from vbench_long.video import Frame
 from vbench_long.weights.base import Weights
 
 OBJECTS, CAPTIONS = "objects", "captions"
-
-LARGEST, SHRUNK = 768, 720.0
-"""Pixels of the shorter side above which a frame is shrunk, and to what."""
 
 Picture = tuple[Frame, str]
 """A frame, and the view it was shrunk for; the same for all views where it was not."""
@@ -183,14 +180,6 @@ class Grit:
     def _sentences(self, memory: Memory, begin: int) -> list[str]:
         said = self.net.text.say(memory, begin)
         return [sentence(one.words, self.vocabulary) for one in said]
-
-
-def seen_size(height: int, width: int) -> tuple[int, int]:
-    """The size (height, width) a frame is seen in; large ones are shrunk."""
-    if min(height, width) <= LARGEST:
-        return height, width
-    scale = SHRUNK / min(height, width)
-    return int(scale * height), int(scale * width)
 
 
 def prepare(picture: Picture, device: torch.device) -> Tensor:
