@@ -125,7 +125,7 @@ class UmtL16(TorchBackbone):
 
     cpu_batch = 1
     gpu_batch = 8
-    efficiency = 0.7
+    efficiency = 0.55
     checkpoint: ClassVar[str] = "umt_l16"
     shape: ClassVar[UmtShape] = UmtShape()
 

@@ -102,7 +102,7 @@ class ViClipL14(ReadingBackbone):
 
     cpu_batch = 1
     gpu_batch = 8
-    efficiency = 0.7
+    efficiency = 0.58
     checkpoint: ClassVar[str] = "viclip_l14"
     shape: ClassVar[VideoShape] = VideoShape()
     text_shape: ClassVar[TextShape] = TextShape(width=768, heads=12, out=768, context=32)

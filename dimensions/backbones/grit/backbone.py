@@ -69,7 +69,7 @@ class Grit:
         expected: what an estimate of time takes for granted.
     """
 
-    efficiency: ClassVar[float] = 0.6
+    efficiency: ClassVar[float] = 0.59
     rounds: ClassVar[bool] = False
     expected: Expected = Expected()
     shape: ClassVar[GritShape] = GritShape()
