@@ -29,9 +29,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import vchitect2_naive
-from live_memory import Live
 from vchitect2_naive import naive_velocity
 
+from vbench_long.dimensions.backbones.rehearsal import Live
 from vbench_long.generators.vchitect2 import tiny
 from vbench_long.generators.vchitect2.config import TransformerConfig
 from vbench_long.generators.vchitect2.cost import (

@@ -64,7 +64,7 @@ def test_what_is_missing_is_a_dash_and_explained() -> None:
     text = leaderboard_latex(build([make_run(records, "poor")]))
     assert tables(text)[0][1] == ["--", "poor", "2*", "--", "--", "--"]
     assert tables(text)[1][1][1] == "100.00*"
-    assert r"\item[*] poor: color: 1 videos scored, 1 failed, 0 missing" in text
+    assert r"\item[*] poor: color: 1 video scored, 1 failed, 0 missing" in text
     ranks = tables(leaderboard_latex(build([spread(0.7, "a"), spread(0.7, "b")])))[0][1:]
     assert [row[0] for row in ranks] == ["1--2", "1--2"]
 
