@@ -203,7 +203,7 @@ def test_torchrun_writes_each_video_once(root: Path, tmp_path: Path) -> None:
 
     first = done()
     assert first.returncode == 0, first.stderr
-    assert first.stdout.count("1 videos, complete") == 1
+    assert first.stdout.count("1 video, complete") == 1
     (video,) = (tmp_path / "run" / "videos").glob("*.mp4")
     written = video.stat().st_mtime_ns
     assert done().returncode == 0 and video.stat().st_mtime_ns == written
