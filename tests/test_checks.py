@@ -70,10 +70,10 @@ def test_everything_wrong_is_one_error(
         check(whole, PETS)
     said = str(caught.value)
     for part in (
-        "2 of 5 samples have no video (sample 0 of 'cat', sample 1 of 'cat')",
-        "2 videos claim a sample that another claims too (dog-0.mkv, dog-0.mp4)",
-        "1 videos are shorter than a clip of 2 s (dog-1.mp4)",
-        "2 videos belong to no sample of it (Cat-0.mp4, dog-2.mp4)",
+        "samples without a video: 2 of 5 (sample 0 of 'cat', sample 1 of 'cat')",
+        "videos that claim a sample which another claims too: 2 (dog-0.mkv, dog-0.mp4)",
+        "videos shorter than a clip of 2 s: 1 (dog-1.mp4)",
+        "videos that belong to no sample of it: 2 (Cat-0.mp4, dog-2.mp4)",
         "--partial",
         str(whole),
     ):
@@ -92,8 +92,8 @@ def test_what_changes_no_score_stops_nothing(
     (whole / "foreign-0.mp4").write_bytes(b"no video")
     check(whole, PETS)
     (said,) = caplog.messages
-    assert "1 videos belong to no sample of it (foreign-0.mp4)" in said
-    assert "1 videos are shorter than the 5 s" in said
+    assert "videos that belong to no sample of it: 1 (foreign-0.mp4)" in said
+    assert "videos shorter than the 5 s that make a long one: 1 (" in said
 
 
 def test_a_suite_of_ones_own_may_have_short_videos(whole: Path, make_video: MakeVideo) -> None:
@@ -141,7 +141,7 @@ def test_a_suite_decides_what_is_judged_and_what_is_missing(
     make_video("a cat-0.mp4", folder=tmp_path / "v")
     make_video("a bird-0.mp4", folder=tmp_path / "v")
     config = RunConfig(tmp_path / "run", videos=tmp_path / "v", suite=str(suite))
-    with pytest.raises(UsageError, match="1 of 2 samples have no video"):
+    with pytest.raises(UsageError, match="samples without a video: 1 of 2"):
         evaluate(config)
     run = evaluate(replace(config, partial=True)).run
     found = [

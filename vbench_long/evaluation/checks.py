@@ -53,13 +53,13 @@ def require_whole(
     short, shortish = _short(samples, fps)
     whats = [f"sample {s.index} of '{s.prompt[:60]}'" for s in absent]
     faults = [
-        *_told(f"of {len(samples)} samples have no video", whats),
-        *_told("videos claim a sample that another claims too", claimed),
+        *_told("samples without a video", whats, len(samples)),
+        *_told("videos that claim a sample which another claims too", claimed),
     ]
-    others = _told("videos belong to no sample of it", planned.extra)
-    too_short = _told(f"videos are shorter than a clip of {_CLIP:g} s", short)
+    others = _told("videos that belong to no sample of it", planned.extra)
+    too_short = _told(f"videos shorter than a clip of {_CLIP:g} s", short)
     (faults if suite.name == "vbench" else others).extend(too_short)
-    others += _told(f"videos are shorter than the {LONG:g} s that make a long one", shortish)
+    others += _told(f"videos shorter than the {LONG:g} s that make a long one", shortish)
     if faults or others:
         what = f"the videos are not those of suite {suite.name}: {'; '.join([*faults, *others])}"
         if faults and not partial:
@@ -142,7 +142,10 @@ def _short(samples: Sequence[Sample], fps: Fraction | None) -> tuple[list[str], 
     return short, shortish
 
 
-def _told(what: str, examples: Sequence[str]) -> list[str]:
+def _told(what: str, examples: Sequence[str], of: int = 0) -> list[str]:
     """How many there are and the first three, as one clause; nothing if there are none."""
+    if not examples:
+        return []
     more = ", ..." if len(examples) > 3 else ""
-    return [f"{len(examples)} {what} ({', '.join(examples[:3])}{more})"] if examples else []
+    number = f"{len(examples)} of {of}" if of else f"{len(examples)}"
+    return [f"{what}: {number} ({', '.join(examples[:3])}{more})"]
