@@ -14,7 +14,6 @@ many seconds at 24 frames/s: decoded, judged and scored, once cold and twice war
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -29,6 +28,7 @@ from vbench_long.dimensions import BACKBONES, DIMENSIONS, Backbone
 from vbench_long.dimensions.backbones.rehearsal import flop_counter
 from vbench_long.dimensions.base import CHECKPOINTS
 from vbench_long.evaluation import probes
+from vbench_long.evaluation.costs import peak_memory
 from vbench_long.evaluation.networks import Networks
 from vbench_long.evaluation.runner import Runner
 from vbench_long.generators import GENERATORS, Request
@@ -128,8 +128,7 @@ def whole_video(options: argparse.Namespace) -> None:
                 f"{turn}: {seconds:.2f} s, of these "
                 + ", ".join(f"{n} {s:.2f}" for n, s in spent.items())
             )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory of the process: {peak:.0f} MiB")
+    print(f"peak memory of the process: {peak_memory() / 2**20:.0f} MiB")
     if torch.cuda.is_available():
         print(f"peak memory of the device: {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB")
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -46,6 +45,7 @@ def make_footage(path: Path, width: int, height: int, seconds: int) -> Path:
 def measure(path: Path, dimensions: list[str]) -> dict[str, float]:
     """Judge one video in this process (or only decode it) and say how fast."""
     from vbench_long.dimensions import DIMENSIONS
+    from vbench_long.evaluation.costs import peak_memory
     from vbench_long.evaluation.runner import Runner
     from vbench_long.records import Sample, Status
     from vbench_long.video import probe, read_frames
@@ -62,16 +62,7 @@ def measure(path: Path, dimensions: list[str]) -> dict[str, float]:
         seconds = perf_counter() - started
         frames = runner.counts.frames["v"]
         assert all(record.status is Status.OK for record in records), records
-    return {"frames": frames, "fps": frames / seconds, "peak_mib": peak_mib()}
-
-
-def peak_mib() -> float:
-    """Peak resident memory of this process; ru_maxrss would count the parent's before exec."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {"frames": frames, "fps": frames / seconds, "peak_mib": peak_memory() / 2**20}
 
 
 def in_own_process(path: Path, dimensions: list[str]) -> dict[str, float]:

@@ -76,6 +76,20 @@ def run_faults(where: Path) -> Iterator[None]:
         ) from error
 
 
+def lock(folder: Path, doing: str) -> FileLock:
+    """The lock of `folder`, held by this process until it is released.
+
+    Raises:
+        RunError: another process holds it, and is `doing` something with the folder.
+    """
+    held = FileLock(folder / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(f"another process is {doing}", str(folder), "wait for it to end") from error
+    return held
+
+
 class Store:
     """The records of one run, open for writing by this process alone.
 
@@ -92,13 +106,7 @@ class Store:
         self.folder = folder
         with run_faults(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder / ".lock")
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout as error:
-                raise RunError(
-                    "another process is writing this run", str(folder), "wait for it to end"
-                ) from error
+            self._lock = lock(folder, "writing this run")
             self._db = _connect(folder / "records.sqlite")
 
     def __enter__(self) -> Self:

@@ -216,7 +216,11 @@ def _tensors(values: Iterable[object]) -> Iterator[Tensor]:
 
 
 def _overwritten(module: nn.Module, change: Any, recurse: bool = True) -> nn.Module:
-    """`nn.Module._apply` for tensors without numbers, which cannot be changed in place."""
+    """`nn.Module._apply` for tensors without numbers, which cannot be changed in place.
+
+    torch's own switch for that (`torch.__future__`) swaps such tensors, and refuses while anything
+    refers to them weakly, as the mode that made them does.
+    """
     for part in module.modules():
         for name, own in part._parameters.items():
             if own is not None:

@@ -24,9 +24,7 @@ from vbench_long.evaluation.estimate import Estimate
 from vbench_long.evaluation.generation import Progress
 from vbench_long.evaluation.left import estimate_left
 from vbench_long.evaluation.runner import Runner
-from vbench_long.evaluation.samples import (
-    Problem,
-)
+from vbench_long.evaluation.samples import Problem
 from vbench_long.evaluation.stream import Counts
 from vbench_long.evaluation.video_folder import VideoFolder, any_untrained
 from vbench_long.generators import Report

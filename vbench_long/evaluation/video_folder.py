@@ -12,8 +12,6 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from filelock import FileLock, Timeout
-
 from vbench_long.errors import (
     GenerationError,
     RunError,
@@ -26,7 +24,7 @@ from vbench_long.generators import Report
 from vbench_long.manifests import GENERATION, MANIFEST, list_videos, manifest_csv
 from vbench_long.provenance import command_line, environment, now
 from vbench_long.records import Sample, describe_differences
-from vbench_long.store import run_faults, write_atomically
+from vbench_long.store import lock, run_faults, write_atomically
 from vbench_long.video import VideoInfo, file_sha256, probe, write_video
 
 SCHEMA = "vbench-long/generation/1"
@@ -70,13 +68,7 @@ class VideoFolder:
         self._command, self._environment, self._begun = command_line(), environment(), now()
         with run_faults(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder / ".lock")
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout as error:
-                raise RunError(
-                    "another process is making videos here", str(folder), "wait for it to end"
-                ) from error
+            self._lock = lock(folder, "making videos here")
             try:
                 self._there = {*videos_there(folder, making, samples)}
                 for leftover in folder.glob(".*.partial*"):  # of a call that was killed

@@ -28,7 +28,8 @@ from vbench_long.dimensions.detections import Detection, as_feature, seen_size
 from vbench_long.video import Frame
 from vbench_long.weights.base import Weights
 
-OBJECTS, CAPTIONS = "objects", "captions"
+CAPTIONS = "captions"
+"""The view of those who read captions; all others read names."""
 
 Picture = tuple[Frame, str]
 """A frame, and the view it was shrunk for; the same for all views where it was not."""
