@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -79,3 +79,32 @@ def write_suite(tmp_path: Path) -> Callable[[Any], str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained Vchitect-2.0 in small, to be read only."""
+    from vbench_long.generators.vchitect2.tiny import write_tiny
+
+    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    write_tiny(folder)
+    return folder
+
+
+@pytest.fixture
+def inference() -> Iterator[None]:
+    """No gradients while the test runs."""
+    import torch
+
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture
+def classical_run(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
+    """A classical run of one video of three clips, the last of which overlaps."""
+    from vbench_long.evaluation import RunConfig, evaluate
+
+    make_video(frames=40, folder=tmp_path / "v")
+    evaluate(RunConfig(tmp_path / "run", videos=tmp_path / "v"))
+    return tmp_path / "run"

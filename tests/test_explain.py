@@ -45,14 +45,6 @@ from vbench_long.video import Clip, write_video
 MakeVideo = Callable[..., Path]
 
 
-@pytest.fixture
-def run(tmp_path: Path, make_video: MakeVideo) -> Path:
-    """A classical run of one video of three clips, the last of which overlaps."""
-    make_video(frames=40, folder=tmp_path / "v")
-    evaluate(RunConfig(tmp_path / "run", videos=tmp_path / "v"))
-    return tmp_path / "run"
-
-
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of all sixteen dimensions with stand-ins for networks."""
@@ -95,8 +87,8 @@ def adds_up(seen: SeenDimension) -> None:
             assert frames.score == pytest.approx(expected, abs=1e-9)
 
 
-def test_classical_evidence_gives_the_recorded_scores(run: Path) -> None:
-    explanation = look(run, NAME)
+def test_classical_evidence_gives_the_recorded_scores(classical_run: Path) -> None:
+    explanation = look(classical_run, NAME)
     assert [seen.name for seen in explanation.dimensions] == [
         name for name in DIMENSIONS.built_in if "classical" in DIMENSIONS.get(name).backbones
     ]
@@ -173,8 +165,10 @@ def test_the_five_likeliest_actions(semantic: Path) -> None:
     assert f"comes {part['rank']} of 400" in seen.clips[0].evidence.said
 
 
-def test_motion_is_shown_to_the_end_though_the_verdict_was_certain_before(run: Path) -> None:
-    seen = of(look(run, NAME, dimensions=("dynamic_degree",)), "dynamic_degree")
+def test_motion_is_shown_to_the_end_though_the_verdict_was_certain_before(
+    classical_run: Path,
+) -> None:
+    seen = of(look(classical_run, NAME, dimensions=("dynamic_degree",)), "dynamic_degree")
     assert any(c["seen"] < c["pairs"] for c in seen.measured.parts["clips"])
     for clip, part in zip(seen.clips, seen.measured.parts["clips"], strict=True):
         (curve,) = clip.evidence.exhibits
@@ -182,7 +176,7 @@ def test_motion_is_shown_to_the_end_though_the_verdict_was_certain_before(run: P
         assert list(curve.limits.values()) == [part["threshold"]]
         assert (
             part
-            == of(look(run, NAME), "dynamic_degree").recorded.parts["clips"][  # type: ignore[union-attr]
+            == of(look(classical_run, NAME), "dynamic_degree").recorded.parts["clips"][  # type: ignore[union-attr]
                 seen.clips.index(clip)
             ]
         )
@@ -226,21 +220,26 @@ def test_frames_of_the_reference_encode_are_those_that_were_judged(
 
 
 def test_another_file_is_said_and_fails(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    classical_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_video(tmp_path / "v" / NAME, moving_frames(40, seed=5), Fraction(8), LOSSLESS)
-    explanation = look(run, NAME)
+    explanation = look(classical_run, NAME)
     assert all("file has changed" in seen.doubts[0] for seen in explanation.dimensions)
     assert of(explanation, "imaging_quality").verdict == "differs"
     text = page(evidence_html(explanation, {})).text
     assert "came out otherwise than recorded" in text and "the file has changed" in text
-    assert main(["explain", str(run), "--video", NAME, "--output", str(tmp_path / "p.html")]) == 3
+    assert (
+        main(["explain", str(classical_run), "--video", NAME, "--output", str(tmp_path / "p.html")])
+        == 3
+    )
     assert "differs" in capsys.readouterr().out
 
 
-def test_other_arithmetic_and_versions_are_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_arithmetic_and_versions_are_said(
+    classical_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(MotionSmoothness, "revision", 9)
-    seen = of(look(run, NAME), "motion_smoothness")
+    seen = of(look(classical_run, NAME), "motion_smoothness")
     assert seen.verdict == "same"
     assert seen.doubts == (
         "it was computed by motion_smoothness/classical/1, and now by"
@@ -248,12 +247,14 @@ def test_other_arithmetic_and_versions_are_said(run: Path, monkeypatch: pytest.M
     )
     elsewhere = {"python": "2.7"}
     monkeypatch.setattr("vbench_long.evaluation.explaining.environment", lambda: elsewhere)
-    explanation = look(run, NAME, dimensions=("motion_smoothness",))
+    explanation = look(classical_run, NAME, dimensions=("motion_smoothness",))
     assert any("environment python" in doubt for doubt in explanation.dimensions[0].doubts)
     assert "although something has changed" in page(evidence_html(explanation, {})).text
 
 
-def test_evidence_that_does_not_add_up_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evidence_that_does_not_add_up_is_said(
+    classical_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = MotionSmoothness.evidence
 
     def wrong(self: MotionSmoothness, *about: Any) -> Evidence:
@@ -263,16 +264,16 @@ def test_evidence_that_does_not_add_up_is_said(run: Path, monkeypatch: pytest.Mo
         return replace(evidence, frames=replace(evidence.frames, values=values))
 
     monkeypatch.setattr(MotionSmoothness, "evidence", wrong)
-    seen = of(look(run, NAME), "motion_smoothness")
+    seen = of(look(classical_run, NAME), "motion_smoothness")
     assert len(seen.doubts) == 3 and "adds up to" in seen.doubts[0]
 
 
-def test_what_is_not_recorded_yet_is_measured(run: Path) -> None:
-    (sample,) = load_run(run).samples
-    with Store(run) as store:
+def test_what_is_not_recorded_yet_is_measured(classical_run: Path) -> None:
+    (sample,) = load_run(classical_run).samples
+    with Store(classical_run) as store:
         store._db.execute("DELETE FROM records WHERE dimension = 'motion_smoothness'")
         store._db.commit()
-    explanation = look(run, sample.video)
+    explanation = look(classical_run, sample.video)
     assert of(explanation, "motion_smoothness").verdict == "new"
     assert of(explanation, "imaging_quality").verdict == "same"
     assert "not recorded yet" in page(evidence_html(explanation, {})).text
@@ -317,38 +318,42 @@ def test_videos_by_name_part_and_path(tmp_path: Path, make_video: MakeVideo) -> 
     assert find_sample(replace(run, samples=run.samples[:1]), "").video  # a run of one video
 
 
-def test_a_file_that_is_gone_is_named(run: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_named(classical_run: Path, tmp_path: Path) -> None:
     (tmp_path / "v" / NAME).unlink()
     with pytest.raises(VideoError, match=r"is gone.*put it back"):
-        look(run, NAME)
-    assert main(["explain", str(run), "--video", NAME]) == 3
-    assert not (run / "explain").exists()
+        look(classical_run, NAME)
+    assert main(["explain", str(classical_run), "--video", NAME]) == 3
+    assert not (classical_run / "explain").exists()
 
 
-def test_a_dimension_that_was_not_asked_for(run: Path) -> None:
+def test_a_dimension_that_was_not_asked_for(classical_run: Path) -> None:
     with pytest.raises(UsageError, match=r"not judged on 'imaging'.*'imaging_quality'"):
-        look(run, NAME, dimensions=("imaging",))
+        look(classical_run, NAME, dimensions=("imaging",))
     with pytest.raises(UsageError, match="not judged on 'scene'"):
-        look(run, NAME, dimensions=("scene",))
+        look(classical_run, NAME, dimensions=("scene",))
 
 
-def test_an_imported_run_has_nothing_to_look_at(run: Path, tmp_path: Path) -> None:
-    text = (run / "run.json").read_text()
+def test_an_imported_run_has_nothing_to_look_at(classical_run: Path, tmp_path: Path) -> None:
+    text = (classical_run / "run.json").read_text()
     data = json.loads(text)
-    (run / "run.json").write_text(json.dumps({**data, "model": {"imported": "results.zip"}}))
+    (classical_run / "run.json").write_text(
+        json.dumps({**data, "model": {"imported": "results.zip"}})
+    )
     with pytest.raises(RunError, match="imported: there are scores, but no videos"):
-        look(run, NAME)
+        look(classical_run, NAME)
 
 
-def test_weights_that_are_not_here_are_named(run: Path, home: Path) -> None:
-    data = json.loads((run / "run.json").read_text())
+def test_weights_that_are_not_here_are_named(classical_run: Path, home: Path) -> None:
+    data = json.loads((classical_run / "run.json").read_text())
     data["protocol"] |= {"backend": "reference", "untrained": False}
     data.pop("protocol_id")
     from vbench_long.records import digest
 
-    (run / "run.json").write_text(json.dumps({**data, "protocol_id": digest(data["protocol"])}))
+    (classical_run / "run.json").write_text(
+        json.dumps({**data, "protocol_id": digest(data["protocol"])})
+    )
     with pytest.raises(EnvironmentFault, match=r"musiq_spaq.*vbench-long weights pull musiq_spaq"):
-        look(run, NAME, dimensions=("imaging_quality",))
+        look(classical_run, NAME, dimensions=("imaging_quality",))
 
 
 def test_early_stops_are_only_for_scores() -> None:

@@ -37,16 +37,8 @@ from vbench_long.records import Sample
 MakeVideo = Callable[..., Path]
 
 
-@pytest.fixture
-def run(tmp_path: Path, make_video: MakeVideo) -> Path:
-    """A classical run of one video of three clips, the last of which overlaps."""
-    make_video(frames=40, folder=tmp_path / "v")
-    evaluate(RunConfig(tmp_path / "run", videos=tmp_path / "v"))
-    return tmp_path / "run"
-
-
-def test_hostile_names_are_text(run: Path) -> None:
-    parsed = page(evidence_html(hostile_explanation(run), {}))
+def test_hostile_names_are_text(classical_run: Path) -> None:
+    parsed = page(evidence_html(hostile_explanation(classical_run), {}))
     tags = [tag for tag, _ in parsed.tags]
     assert "script" not in tags and "img" not in tags
     for _, attributes in parsed.tags:
@@ -58,11 +50,21 @@ def test_hostile_names_are_text(run: Path) -> None:
     assert "default-src 'none'" in policy and "script-src" not in policy and "http" not in policy
 
 
-def test_the_page_is_the_same_each_time_and_small(run: Path, tmp_path: Path) -> None:
+def test_the_page_is_the_same_each_time_and_small(classical_run: Path, tmp_path: Path) -> None:
     pages = []
     for name in ("a.html", "b.html"):
         assert (
-            main(["explain", str(run), "--video", "texture", "--output", str(tmp_path / name)]) == 0
+            main(
+                [
+                    "explain",
+                    str(classical_run),
+                    "--video",
+                    "texture",
+                    "--output",
+                    str(tmp_path / name),
+                ]
+            )
+            == 0
         )
         pages.append((tmp_path / name).read_bytes())
     assert pages[0] == pages[1] and len(pages[0]) < 400_000
@@ -72,9 +74,14 @@ def test_the_page_is_the_same_each_time_and_small(run: Path, tmp_path: Path) -> 
     assert used and used == symbols
 
 
-def test_the_page_lies_beside_the_run(run: Path) -> None:
-    assert main(["explain", str(run), "--video", NAME, "--dimensions", "imaging_quality"]) == 0
-    assert [file.name for file in (run / "explain").iterdir()] == ["a moving texture-0.html"]
+def test_the_page_lies_beside_the_run(classical_run: Path) -> None:
+    assert (
+        main(["explain", str(classical_run), "--video", NAME, "--dimensions", "imaging_quality"])
+        == 0
+    )
+    assert [file.name for file in (classical_run / "explain").iterdir()] == [
+        "a moving texture-0.html"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -41,17 +41,10 @@ SMALL = Settings(width=32, height=16, frames=2, steps=1)
 Tensors = dict[str, torch.Tensor]
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    write_tiny(folder)
-    return folder
-
-
 @pytest.fixture
-def root(published: Path, tmp_path: Path) -> Path:
+def root(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """A copy to spoil."""
-    return Path(shutil.copytree(published, tmp_path / "checkpoint"))
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint"))
 
 
 def load(root: Path) -> Transformer:
@@ -75,21 +68,25 @@ def same(one: Transformer, other: Transformer) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 
 
-def test_the_tiny_checkpoint_makes_a_video(published: Path) -> None:
-    require_layout(published)
-    assert is_untrained(published)
-    pipeline = load_pipeline(published, SMALL)
+def test_the_tiny_checkpoint_makes_a_video(tiny_checkpoint: Path) -> None:
+    require_layout(tiny_checkpoint)
+    assert is_untrained(tiny_checkpoint)
+    pipeline = load_pipeline(tiny_checkpoint, SMALL)
     frames = list(pipeline.frames(pipeline.latents(["a cat"], [1])[0]))
     assert [frame.shape for frame in frames] == [(16, 32, 3)] * 2
     assert frames[0].std() > 1
 
 
-def test_the_tiny_checkpoint_is_the_same_each_time(published: Path, tmp_path: Path) -> None:
+def test_the_tiny_checkpoint_is_the_same_each_time(tiny_checkpoint: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     assert main(["weights", "seed", "vchitect2", "--tiny", str(again)]) == 0
-    files = [path.relative_to(published) for path in published.rglob("*") if path.is_file()]
+    files = [
+        path.relative_to(tiny_checkpoint) for path in tiny_checkpoint.rglob("*") if path.is_file()
+    ]
     assert len(files) > 20
-    assert all((published / file).read_bytes() == (again / file).read_bytes() for file in files)
+    assert all(
+        (tiny_checkpoint / file).read_bytes() == (again / file).read_bytes() for file in files
+    )
     with pytest.raises(UsageError, match="not empty"):
         write_tiny(again)
 
@@ -219,13 +216,13 @@ def test_absent_tensors_are_named_before_any_is_read(root: Path) -> None:
         require_layout(root)
 
 
-def test_a_text_encoder_that_is_not_wanted_may_be_absent(published: Path, root: Path) -> None:
+def test_a_text_encoder_that_is_not_wanted_may_be_absent(tiny_checkpoint: Path, root: Path) -> None:
     for folder in T5_FOLDERS:
         shutil.rmtree(root / folder)
     with pytest.raises(EnvironmentFault, match="lacks text_encoder_3"):
         load_pipeline(root, SMALL)
     without = replace(SMALL, t5="none")
-    one, other = (load_pipeline(r, without).latents(["a"], [1]) for r in (root, published))
+    one, other = (load_pipeline(r, without).latents(["a"], [1]) for r in (root, tiny_checkpoint))
     assert torch.equal(one, other)
 
 

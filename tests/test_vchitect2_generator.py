@@ -40,7 +40,6 @@ from vbench_long.generators.vchitect2.cost import (
 from vbench_long.generators.vchitect2.loading import load_pipeline
 from vbench_long.generators.vchitect2.options import ASPECTS, Machine, Settings, parse_options
 from vbench_long.generators.vchitect2.stacks import in_pieces
-from vbench_long.generators.vchitect2.tiny import write_tiny
 from vbench_long.generators.vchitect2.transformer import Transformer
 from vbench_long.store import load_run
 from vbench_long.video import write_video
@@ -58,15 +57,8 @@ SIZES = Sizes(
 SMALL = {"width": "32", "height": "16", "frames": "3", "steps": "1"}
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    write_tiny(folder)
-    return folder
-
-
-def make(root: Path, **options: str) -> Any:
-    return GENERATORS.get("vchitect2")({"checkpoint": str(root), **SMALL, **options})
+def make(tiny_checkpoint: Path, **options: str) -> Any:
+    return GENERATORS.get("vchitect2")({"checkpoint": str(tiny_checkpoint), **SMALL, **options})
 
 
 def test_the_defaults_made_the_published_scores() -> None:
@@ -206,18 +198,18 @@ def test_the_longest_video_is_the_longest(gigabytes: int) -> None:
 
 
 def test_too_little_memory_is_said_before_anything_is_loaded(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cost, "RUNTIME", 0)
     asked, where = Settings(width=512, height=512, frames=64), "vbench_long.generators.vchitect2"
     monkeypatch.setattr(f"{where}.loading.fill_transformer", lambda *_: pytest.fail("loaded"))
     monkeypatch.setattr(f"{where}.loading.free_bytes", lambda _: 150_000_000)
     with pytest.raises(EnvironmentFault, match=r"needs .* GB, and 0\.1 GB are free.* frames of"):
-        load_pipeline(root, asked)
+        load_pipeline(tiny_checkpoint, asked)
 
 
 def test_the_fastest_plan_that_fits_is_taken_and_announced(
-    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     where = "vbench_long.generators.vchitect2.loading.free_bytes"
@@ -225,70 +217,72 @@ def test_the_fastest_plan_that_fits_is_taken_and_announced(
     for free, plan in ((10**12, "offload none"), (660_000_000, "offload model")):
         caplog.clear()
         monkeypatch.setattr(where, lambda _, free=free: free)
-        load_pipeline(root, asked)
+        load_pipeline(tiny_checkpoint, asked)
         assert plan in caplog.text and "256x256, 16 frames" in caplog.text
     caplog.clear()
     monkeypatch.setattr(where, lambda _: None)
-    load_pipeline(root, asked, Machine(branches="in-turn", offload="model"))
+    load_pipeline(tiny_checkpoint, asked, Machine(branches="in-turn", offload="model"))
     assert "branches in-turn, blocks whole, offload model" in caplog.text
 
 
-def test_frames_beyond_the_table_of_positions(root: Path) -> None:
+def test_frames_beyond_the_table_of_positions(tiny_checkpoint: Path) -> None:
     with pytest.raises(UsageError, match="nearest size is 1024x16"):
-        next(make(root, width="1040").generate(Request("a", 0)))
+        next(make(tiny_checkpoint, width="1040").generate(Request("a", 0)))
 
 
-def test_a_missing_device_is_said(root: Path) -> None:
+def test_a_missing_device_is_said(tiny_checkpoint: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(EnvironmentFault, match="no device 'cuda' here; use device="):
-        make(root, device="cuda")
+        make(tiny_checkpoint, device="cuda")
 
 
 def frames_of(generator: Any, **request: Any) -> Any:
     return np.stack(list(generator.generate(Request(**{"prompt": "a cat", "seed": 3, **request}))))
 
 
-def test_frames_follow_from_the_request(root: Path) -> None:
-    generator = make(root)
+def test_frames_follow_from_the_request(tiny_checkpoint: Path) -> None:
+    generator = make(tiny_checkpoint)
     first = frames_of(generator)
     assert first.shape == (3, 16, 32, 3) and first.dtype == np.uint8
-    assert np.array_equal(frames_of(make(root)), first)
+    assert np.array_equal(frames_of(make(tiny_checkpoint)), first)
     for change in ({"seed": 4}, {"prompt": "a dog"}, {"negative_prompt": "blurry"}):
         assert not np.array_equal(frames_of(generator, **change), first)
     assert np.array_equal(frames_of(generator, index=5), first)
 
 
-def test_longer_videos_may_be_placed_closer_in_time(root: Path) -> None:
-    assert not np.array_equal(frames_of(make(root, rope_scaling_factor="2")), frames_of(make(root)))
+def test_longer_videos_may_be_placed_closer_in_time(tiny_checkpoint: Path) -> None:
+    assert not np.array_equal(
+        frames_of(make(tiny_checkpoint, rope_scaling_factor="2")), frames_of(make(tiny_checkpoint))
+    )
 
 
 @pytest.mark.parametrize("prompt", ["", "你好世界 🚀", "word " * 5000, "a\nb\0c"])
-def test_odd_prompts_make_videos(root: Path, prompt: str) -> None:
-    assert frames_of(make(root), prompt=prompt).shape == (3, 16, 32, 3)
+def test_odd_prompts_make_videos(tiny_checkpoint: Path, prompt: str) -> None:
+    assert frames_of(make(tiny_checkpoint), prompt=prompt).shape == (3, 16, 32, 3)
 
 
-def test_requests_that_cannot_be_met(root: Path) -> None:
+def test_requests_that_cannot_be_met(tiny_checkpoint: Path) -> None:
     image = np.zeros((16, 32, 3), np.uint8)
     for request in (Request("a", 0, image=image), Request("a", -1)):
         with pytest.raises(GenerationError, match=r"image|seed"):
-            next(make(root).generate(request))
+            next(make(tiny_checkpoint).generate(request))
 
 
-def test_a_negative_prompt_never_goes_unheard(root: Path) -> None:
+def test_a_negative_prompt_never_goes_unheard(tiny_checkpoint: Path) -> None:
     with pytest.raises(UsageError, match=r"guidance=1\.0 asks the prompt alone .*omit it"):
         parse_options({"guidance": "1", "negative_prompt": "blur"})
     with pytest.raises(GenerationError, match="raise guidance above 1"):
-        frames_of(make(root, guidance="0.5"), negative_prompt="blur")
+        frames_of(make(tiny_checkpoint, guidance="0.5"), negative_prompt="blur")
 
 
 @pytest.mark.parametrize("plan", [PLANS[0], PLANS[-1]], ids=["fastest", "leanest"])
 def test_out_of_memory_says_what_would_fit(
-    root: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Settings(width=256, height=128, frames=16, steps=1)
     machine = Machine(branches=plan.branches, blocks=plan.blocks, offload=plan.offload)
-    pipeline = load_pipeline(root, asked, machine)
+    pipeline = load_pipeline(tiny_checkpoint, asked, machine)
 
     def full(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
@@ -302,18 +296,18 @@ def test_out_of_memory_says_what_would_fit(
     assert re.search(r"\b8 frames take 0\.\d GB at least", caught.value.fix)
 
 
-def test_settings_name_all_that_shapes_videos(root: Path) -> None:
-    found = make(root, steps="7").settings()
+def test_settings_name_all_that_shapes_videos(tiny_checkpoint: Path) -> None:
+    found = make(tiny_checkpoint, steps="7").settings()
     assert (found["steps"], found["width"], found["dtype"]) == (7, 32, "float32")
     assert len(found["weights"]) == 64 and found["untrained"] is True
     assert "device" not in found and "offload" not in found
-    (root / "model_index.json").rename(root / "aside")
-    assert "untrained" not in make(root).settings()
-    (root / "aside").rename(root / "model_index.json")
+    (tiny_checkpoint / "model_index.json").rename(tiny_checkpoint / "aside")
+    assert "untrained" not in make(tiny_checkpoint).settings()
+    (tiny_checkpoint / "aside").rename(tiny_checkpoint / "model_index.json")
 
 
-def test_the_file_is_h264_at_8_frames_a_second(root: Path, tmp_path: Path) -> None:
-    generator = make(root, frames="5")
+def test_the_file_is_h264_at_8_frames_a_second(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    generator = make(tiny_checkpoint, frames="5")
     assert generator.fps == Fraction(8)
     write_video(tmp_path / "v.mp4", generator.generate(Request("a", 0)), generator.fps)
     with av.open(str(tmp_path / "v.mp4")) as file:
@@ -323,9 +317,9 @@ def test_the_file_is_h264_at_8_frames_a_second(root: Path, tmp_path: Path) -> No
 
 
 def test_a_run_says_that_its_weights_are_untrained(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = f"checkpoint={root},width=64,height=48,frames=16,steps=1"
+    options = f"checkpoint={tiny_checkpoint},width=64,height=48,frames=16,steps=1"
     command = ["evaluate", "--model", "vchitect2", "--model-args", options, "--suite", "mini"]
     command += ["--limit", "1", "--dimensions", "temporal_flickering"]
     assert main([*command, "--output", str(tmp_path / "run")]) == 0

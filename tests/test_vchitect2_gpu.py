@@ -17,7 +17,6 @@ from vbench_long.generators.vchitect2.config import TransformerConfig
 from vbench_long.generators.vchitect2.cost import Plan, VideoShape, activation_bytes
 from vbench_long.generators.vchitect2.loading import load_pipeline
 from vbench_long.generators.vchitect2.options import Machine, Settings
-from vbench_long.generators.vchitect2.tiny import write_tiny
 from vbench_long.generators.vchitect2.transformer import Transformer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -40,13 +39,6 @@ def _inference() -> Iterator[None]:
     torch.cuda.empty_cache()
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    write_tiny(folder)
-    return folder
-
-
 @pytest.fixture
 def full() -> Transformer:
     """The published size with made-up numbers, in bfloat16."""
@@ -56,17 +48,17 @@ def full() -> Transformer:
 
 
 @pytest.mark.parametrize("offload", ["none", "text", "model", "sequential"])
-def test_a_gpu_makes_much_the_same_video(root: Path, offload: Any) -> None:
-    expected = load_pipeline(root, SMALL, Machine("cpu")).latents(["a boat"], [1])
+def test_a_gpu_makes_much_the_same_video(tiny_checkpoint: Path, offload: Any) -> None:
+    expected = load_pipeline(tiny_checkpoint, SMALL, Machine("cpu")).latents(["a boat"], [1])
     machine = Machine("cuda", offload=offload, compile="off")
-    found = load_pipeline(root, SMALL, machine)
+    found = load_pipeline(tiny_checkpoint, SMALL, machine)
     assert float((found.latents(["a boat"], [1]).cpu() - expected).abs().max()) < 0.01
     assert len(list(found.frames(expected[0]))) == 3
 
 
-def test_compiled_blocks_make_much_the_same_video(root: Path) -> None:
+def test_compiled_blocks_make_much_the_same_video(tiny_checkpoint: Path) -> None:
     plain, compiled = (
-        load_pipeline(root, SMALL, Machine("cuda", compile=how)).latents(["a boat"], [1])
+        load_pipeline(tiny_checkpoint, SMALL, Machine("cuda", compile=how)).latents(["a boat"], [1])
         for how in ("off", "on")
     )
     assert float((plain - compiled).abs().max()) < 0.01
@@ -110,9 +102,15 @@ def test_a_step_takes_a_second_at_most(full: Transformer) -> None:
     assert median(seconds(step, CUDA) for _ in range(5)) <= 1.0
 
 
-def test_a_run_measures_its_memory(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_measures_its_memory(tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "vbench_long")
-    options = {"checkpoint": str(root), "width": "64", "height": "32", "frames": "3", "steps": "1"}
+    options = {
+        "checkpoint": str(tiny_checkpoint),
+        "width": "64",
+        "height": "32",
+        "frames": "3",
+        "steps": "1",
+    }
     made = GENERATORS.get("vchitect2")({**options, "device": "cuda"})
     assert len(list(made.generate(Request("a boat", 1)))) == 3
     assert "peak memory" in caplog.text

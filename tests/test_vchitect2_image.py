@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,18 @@ from vbench_long.generators.vchitect2.options import Settings, parse_options
 from vbench_long.generators.vchitect2.pipeline import Pipeline, as_images
 from vbench_long.generators.vchitect2.sampling import sample
 from vbench_long.generators.vchitect2.schedule import make_schedule
-from vbench_long.generators.vchitect2.tiny import write_tiny
 from vbench_long.video import Image
 
 SETTINGS = Settings(width=64, height=32, frames=3, steps=4)
 SMALL = {"width": "64", "height": "32", "frames": "3", "steps": "2"}
 
 
-@pytest.fixture(autouse=True)
-def _inference() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    write_tiny(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pipeline(root: Path) -> Pipeline:
-    return load_pipeline(root, SETTINGS)
+def pipeline(tiny_checkpoint: Path) -> Pipeline:
+    return load_pipeline(tiny_checkpoint, SETTINGS)
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image:
@@ -135,12 +123,14 @@ def test_the_first_frame_is_as_noisy_as_the_others() -> None:
 
 
 def test_the_first_frame_is_the_picture_as_the_autoencoder_renders_it(
-    root: Path, pipeline: Pipeline
+    tiny_checkpoint: Path, pipeline: Pipeline
 ) -> None:
     from vbench_long.generators.vchitect2.checkpoint import empty_transformer, empty_vae, fill_vae
 
-    config = empty_transformer(root).config
-    vae = fill_vae(empty_vae(root, config), root, torch.float32, torch.device("cpu"))
+    config = empty_transformer(tiny_checkpoint).config
+    vae = fill_vae(
+        empty_vae(tiny_checkpoint, config), tiny_checkpoint, torch.float32, torch.device("cpu")
+    )
     image = picture(50, 80)
     around = vae.decode(vae.encode(fitted(image, 64, 32)).latent_dist.mode()).sample
     (latents,) = pipeline.latents(["a cat"], [3], images=[image])
@@ -163,24 +153,24 @@ def test_pictures_go_with_their_prompts(pipeline: Pipeline) -> None:
         pipeline.latents(["a cat", "a dog"], [3, 4], images=images[:1])
 
 
-def test_latents_rounded_after_each_step_hold_the_picture_too(root: Path) -> None:
+def test_latents_rounded_after_each_step_hold_the_picture_too(tiny_checkpoint: Path) -> None:
     settings = replace(SETTINGS, dtype="bf16", latents="model")
-    found = load_pipeline(root, settings).latents(["a"], [1], images=[picture(32, 64)])
-    exact = load_pipeline(root, SETTINGS).latents(["a"], [1], images=[picture(32, 64)])
+    found = load_pipeline(tiny_checkpoint, settings).latents(["a"], [1], images=[picture(32, 64)])
+    exact = load_pipeline(tiny_checkpoint, SETTINGS).latents(["a"], [1], images=[picture(32, 64)])
     assert float((found[:, 0] - exact[:, 0]).abs().max()) <= float(exact[:, 0].abs().max()) / 128
 
 
-def make(root: Path, **options: str) -> Any:
-    return GENERATORS.get("vchitect2")({"checkpoint": str(root), **SMALL, **options})
+def make(tiny_checkpoint: Path, **options: str) -> Any:
+    return GENERATORS.get("vchitect2")({"checkpoint": str(tiny_checkpoint), **SMALL, **options})
 
 
 def frames_of(generator: Any, image: Image | None = None) -> Image:
     return np.stack(list(generator.generate(Request("a cat", 3, image=image))))
 
 
-def test_it_is_an_experiment_that_must_be_asked_for(root: Path) -> None:
+def test_it_is_an_experiment_that_must_be_asked_for(tiny_checkpoint: Path) -> None:
     assert parse_options({}).settings.image == "none"
-    plain, trying = make(root), make(root, image="experimental")
+    plain, trying = make(tiny_checkpoint), make(tiny_checkpoint, image="experimental")
     with pytest.raises(GenerationError, match=r"not trained.*image=experimental"):
         frames_of(plain, picture(32, 64))
     assert plain.settings()["image"] == "none"

@@ -25,18 +25,10 @@ from vbench_long.generators.vchitect2.loading import load_pipeline
 from vbench_long.generators.vchitect2.options import Settings
 from vbench_long.generators.vchitect2.parallel import Line, SharedFrames, Team, layout, shares
 from vbench_long.generators.vchitect2.stacks import in_pieces
-from vbench_long.generators.vchitect2.tiny import write_tiny
 from vbench_long.generators.vchitect2.transformer import Stack, in_order
 
 SETTINGS = Settings(width=64, height=32, frames=5, steps=4)
 SMALL = {"width": "32", "height": "16", "frames": "3", "steps": "1"}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    write_tiny(folder)
-    return folder
 
 
 @given(st.integers(0, 500), st.integers(1, 16))
@@ -79,12 +71,12 @@ def test_how_processes_share(
         layout(parallel, processes, frames, guidance)
 
 
-def test_one_process_shares_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_shares_nothing(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(UsageError, match=r"this is one process.*torchrun"):
-        GENERATORS.get("vchitect2")({"checkpoint": str(root), "parallel": "frames"})
+        GENERATORS.get("vchitect2")({"checkpoint": str(tiny_checkpoint), "parallel": "frames"})
     with pytest.raises(UsageError, match="parallel of vchitect2"):
-        GENERATORS.get("vchitect2")({"checkpoint": str(root), "parallel": "tensors"})
+        GENERATORS.get("vchitect2")({"checkpoint": str(tiny_checkpoint), "parallel": "tensors"})
 
 
 def largest(one: Tensor, other: Tensor) -> float:
@@ -140,10 +132,12 @@ def test_more_processes_predict_what_one_does(size: int, tmp_path: Path) -> None
     check_forwards(size, cases, tmp_path / "world")
 
 
-def check_latents(size: int, cases: list[tuple[Any, Settings]], root: Path, folder: Path) -> None:
-    found = world(size, [partial(latents, root, *case) for case in cases], folder)
+def check_latents(
+    size: int, cases: list[tuple[Any, Settings]], tiny_checkpoint: Path, folder: Path
+) -> None:
+    found = world(size, [partial(latents, tiny_checkpoint, *case) for case in cases], folder)
     for number, (parallel, settings) in enumerate(cases):
-        expected = load_pipeline(root, settings).latents(["a cat"], [3], ["blurry"])
+        expected = load_pipeline(tiny_checkpoint, settings).latents(["a cat"], [3], ["blurry"])
         for of_process in found:
             assert largest(of_process[number], expected) <= 1e-4, (parallel, settings)
             assert torch.equal(of_process[number], found[0][number])
@@ -153,27 +147,31 @@ REUSING = replace(SETTINGS, steps=6, guidance=2.0, guidance_schedule="constant",
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_same_latents(root: Path, tmp_path: Path) -> None:
+def test_two_processes_make_the_same_latents(tiny_checkpoint: Path, tmp_path: Path) -> None:
     cases = [("guidance", SETTINGS), ("frames", SETTINGS), ("both", SETTINGS), ("frames", REUSING)]
-    check_latents(2, cases, root, tmp_path / "world")
-    plain = load_pipeline(root, replace(REUSING, reuse=0.0)).latents(["a cat"], [3], ["blurry"])
-    reused = load_pipeline(root, REUSING).latents(["a cat"], [3], ["blurry"])
+    check_latents(2, cases, tiny_checkpoint, tmp_path / "world")
+    plain = load_pipeline(tiny_checkpoint, replace(REUSING, reuse=0.0)).latents(
+        ["a cat"], [3], ["blurry"]
+    )
+    reused = load_pipeline(tiny_checkpoint, REUSING).latents(["a cat"], [3], ["blurry"])
     assert largest(plain, reused) > 1e-2  # Something was reused.
 
 
 @pytest.mark.slow
-def test_four_processes_share_frames_and_guidance(root: Path, tmp_path: Path) -> None:
-    check_latents(4, [("both", SETTINGS), ("both", REUSING)], root, tmp_path / "world")
+def test_four_processes_share_frames_and_guidance(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    check_latents(4, [("both", SETTINGS), ("both", REUSING)], tiny_checkpoint, tmp_path / "world")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("failing", [0, 2])
-def test_processes_fail_and_go_on_together(failing: int, root: Path, tmp_path: Path) -> None:
-    options = {"checkpoint": str(root), **SMALL, "parallel": "frames"}
+def test_processes_fail_and_go_on_together(
+    failing: int, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    options = {"checkpoint": str(tiny_checkpoint), **SMALL, "parallel": "frames"}
     refused = {**options, "parallel": "both"}
     jobs = [partial(videos, options, failing), partial(videos, refused, failing)]
     first, *helpers = world(3, jobs, tmp_path / "world")
-    alone = GENERATORS.get("vchitect2")({"checkpoint": str(root), **SMALL})
+    alone = GENERATORS.get("vchitect2")({"checkpoint": str(tiny_checkpoint), **SMALL})
     expected = np.stack(list(alone.generate(Request("a cat", 3))))
     whole, unmade, failed, again = first[0]
     assert np.abs(whole.astype(int) - expected).max() <= 1
@@ -188,8 +186,8 @@ def test_processes_fail_and_go_on_together(failing: int, root: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_torchrun_writes_each_video_once(root: Path, tmp_path: Path) -> None:
-    options = f"checkpoint={root},width=64,height=48,frames=16,steps=1,parallel=guidance"
+def test_torchrun_writes_each_video_once(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    options = f"checkpoint={tiny_checkpoint},width=64,height=48,frames=16,steps=1,parallel=guidance"
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     run += ["-m", "vbench_long", "evaluate", "--model", "vchitect2", "--model-args", options]
     run += ["--suite", "mini", "--limit", "1", "--dimensions", "temporal_flickering"]

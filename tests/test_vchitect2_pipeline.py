@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from vbench_long.generators.vchitect2.sampling import (
 from vbench_long.generators.vchitect2.schedule import make_schedule
 from vbench_long.generators.vchitect2.stacks import visiting
 from vbench_long.generators.vchitect2.text import PromptEncoder, PromptFeatures, load_encoder
-from vbench_long.generators.vchitect2.tiny import TINY, write_tiny
+from vbench_long.generators.vchitect2.tiny import TINY
 
 CPU = torch.device("cpu")
 SCHEDULER = FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -38,22 +37,12 @@ SMALL = Settings(width=64, height=32, frames=3, steps=2)
 PROMPTS = ("a red boat on a lake", "an old clock, close up")
 
 
-@pytest.fixture(autouse=True)
-def _inference() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    write_tiny(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def encoder(root: Path) -> PromptEncoder:
-    return load_encoder(root, TINY, torch.float32, CPU, "device")
+def encoder(tiny_checkpoint: Path) -> PromptEncoder:
+    return load_encoder(tiny_checkpoint, TINY, torch.float32, CPU, "device")
 
 
 @pytest.fixture(scope="module")
@@ -258,11 +247,11 @@ def test_a_visiting_network_goes_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [tensor.data_ptr() for tensor in tensors] == homes
 
 
-def test_latents_rounded_after_each_step_or_not(root: Path) -> None:
+def test_latents_rounded_after_each_step_or_not(tiny_checkpoint: Path) -> None:
     def steps(latents: Any) -> list[Tensor]:
         found: list[Tensor] = []
         settings = replace(SMALL, dtype="bf16", latents=latents, steps=3)
-        pipeline = load_pipeline(root, settings)
+        pipeline = load_pipeline(tiny_checkpoint, settings)
         last = pipeline.latents(PROMPTS[:1], [1], on_step=lambda _, step: found.append(step))
         assert last.dtype == torch.float32
         return found
@@ -348,9 +337,9 @@ def test_what_cannot_be_made(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.slow
-def test_compiled_blocks_make_the_same_video(root: Path) -> None:
+def test_compiled_blocks_make_the_same_video(tiny_checkpoint: Path) -> None:
     videos = [
-        load_pipeline(root, SMALL, Machine(compile=compiled)).latents(PROMPTS[:1], [1])
+        load_pipeline(tiny_checkpoint, SMALL, Machine(compile=compiled)).latents(PROMPTS[:1], [1])
         for compiled in ("off", "on")
     ]
     assert 0 <= largest(*videos) <= 1e-4

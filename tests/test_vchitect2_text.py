@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,19 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 
 from vbench_long.generators.vchitect2.text import PromptEncoder, load_encoder
-from vbench_long.generators.vchitect2.tiny import TINY, write_tiny
+from vbench_long.generators.vchitect2.tiny import TINY
 
 CPU = torch.device("cpu")
 SCHEDULER = FlowMatchEulerDiscreteScheduler(shift=3.0)
 PROMPTS = ("a red boat on a lake", "an old clock, close up")
 
 
-@pytest.fixture(autouse=True)
-def _inference() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference")
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    write_tiny(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def encoder(root: Path) -> PromptEncoder:
-    return load_encoder(root, TINY, torch.float32, CPU, "device")
+def encoder(tiny_checkpoint: Path) -> PromptEncoder:
+    return load_encoder(tiny_checkpoint, TINY, torch.float32, CPU, "device")
 
 
 def test_features_equal_stable_diffusion_3(encoder: PromptEncoder) -> None:
@@ -73,10 +62,10 @@ def test_t5_gets_no_mask(encoder: PromptEncoder, monkeypatch: pytest.MonkeyPatch
     assert given == [(1, {})]
 
 
-def test_other_ways_to_run_the_large_encoder(root: Path, encoder: PromptEncoder) -> None:
+def test_other_ways_to_run_the_large_encoder(tiny_checkpoint: Path, encoder: PromptEncoder) -> None:
     expected = encoder(PROMPTS)
     for mode, tolerance in {"cpu": 0.0, "int8": 0.2, "none": 99.0}.items():
-        found = load_encoder(root, TINY, torch.float32, CPU, mode)(PROMPTS)  # type: ignore[arg-type]
+        found = load_encoder(tiny_checkpoint, TINY, torch.float32, CPU, mode)(PROMPTS)  # type: ignore[arg-type]
         assert torch.equal(found.pooled_BP, expected.pooled_BP)
         assert torch.equal(found.text_BSE[:, :77], expected.text_BSE[:, :77])
         difference = (found.text_BSE - expected.text_BSE).abs().max()
